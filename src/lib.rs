@@ -1,0 +1,5 @@
+//! logdrive.
+
+pub mod checksum;
+pub mod error;
+pub mod ids;
