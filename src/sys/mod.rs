@@ -1,0 +1,3 @@
+//! What needs the operating system's raw interface.
+pub mod mapping;
+pub mod tsc;
