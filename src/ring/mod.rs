@@ -37,5 +37,5 @@ pub use producer::Refusal;
 pub use registry::Registry;
 pub use slice::Slice;
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

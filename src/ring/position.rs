@@ -2,6 +2,9 @@
 //!
 //! Generic over its word, so that loom can check on heap memory what the arena does in a mapping.
 
+use std::sync::atomic;
+
+#[cfg(all(test, loom))]
 use crate::sync;
 
 /// An atomic u64, std's (in a mapping) or loom's (in its tests).
@@ -15,30 +18,32 @@ pub trait Word {
 }
 
 macro_rules! word {
-    ($atomic:ty) => {
+    ($atomic:ty, $ordering:ty) => {
         impl Word for $atomic {
             #[inline(always)]
             fn load_acquire(&self) -> u64 {
                 // Partner: the release-store in `store_release` by the word's only writer.
-                self.load(sync::Ordering::Acquire)
+                self.load(<$ordering>::Acquire)
             }
 
             #[inline(always)]
             fn load_own(&self) -> u64 {
                 // Relaxed: the writer reads what it wrote itself, in program order.
-                self.load(sync::Ordering::Relaxed)
+                self.load(<$ordering>::Relaxed)
             }
 
             #[inline(always)]
             fn store_release(&self, value: u64) {
                 // Partner: `load_acquire` by the other side, which then sees the bytes before this store.
-                self.store(value, sync::Ordering::Release)
+                self.store(value, <$ordering>::Release)
             }
         }
     };
 }
 
-word!(sync::AtomicU64);
+word!(atomic::AtomicU64, atomic::Ordering);
+#[cfg(all(test, loom))]
+word!(sync::AtomicU64, sync::Ordering);
 
 #[cfg(all(test, loom))]
 mod loom_tests {
