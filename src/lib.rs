@@ -8,3 +8,4 @@ pub mod record;
 pub mod ring;
 mod sync;
 pub mod sys;
+pub mod transport;
