@@ -2,8 +2,6 @@
 //!
 //! Owns one instruction and the check whether it may be used. Knows nothing of wall clocks.
 
-#![allow(unsafe_code)]
-
 /// Whether [`ticks`] counts at one constant rate on all cores (CPUID 80000007H, EDX bit 8; Intel SDM
 /// vol. 3 §18.17.1, AMD APM vol. 3 "Invariant TSC").
 pub fn is_invariant() -> bool {
