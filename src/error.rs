@@ -6,7 +6,10 @@
 use std::fmt;
 
 macro_rules! codes {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $number:literal, $name:literal, $text:literal;)+) => {
+    ($(
+        $(#[doc = $doc:literal])+
+        $variant:ident = $number:literal, $name:literal, $text:literal;
+    )+) => {
         /// A numbered result; the numbers are part of the ABI.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(i32)]
@@ -105,7 +108,11 @@ impl From<Code> for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.detail.is_empty() { f.write_str(self.code.text()) } else { f.write_str(&self.detail) }
+        if self.detail.is_empty() {
+            f.write_str(self.code.text())
+        } else {
+            f.write_str(&self.detail)
+        }
     }
 }
 

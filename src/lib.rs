@@ -1,5 +1,6 @@
 //! logdrive.
 
 pub mod checksum;
+pub mod config;
 pub mod error;
 pub mod ids;
