@@ -2,6 +2,7 @@
 
 pub mod checksum;
 pub mod clock;
+pub mod config;
 pub mod error;
 pub mod ids;
 pub mod record;

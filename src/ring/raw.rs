@@ -36,7 +36,8 @@ impl Memory {
     }
 
     pub(super) fn populate(&self, at: usize, bytes: usize) {
-        self.mapping.populate(at..at + bytes);
+        // Only a hint: where it fails, the first store takes the page fault, as it would anyway.
+        let _faults_later = self.mapping.populate(at..at + bytes);
     }
 
     /// The atomic word at `at`, a multiple of 8.

@@ -27,7 +27,7 @@ fn arena(bytes: usize, threads_max: u32, reserve_percent: u32) -> Arc<Arena> {
     let options =
         Options { bytes, threads_max, reserve_percent, record_bytes_max: 256 * 1024 + 64 };
     let description = Arena::layout(&options, InstanceId([7; 16]));
-    let mapping = Mapping::anonymous(description.arena_bytes()).unwrap();
+    let mapping = Mapping::anonymous(description.arena_bytes() as u64).unwrap();
     Arc::new(Arena::create(mapping, description, &options))
 }
 
