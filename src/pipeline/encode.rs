@@ -1,0 +1,242 @@
+//! A drained slice becomes sealed batches: parse, map, encode, compress.
+//!
+//! Pure: bytes in, bytes out; several encoders run in parallel where `workers` > 1. Owns the builders, one per
+//! stream, and the estimate of the compression ratio. Invariant: every record of the slice is in
+//! exactly one batch of the group, or counted as malformed; record numbers follow on without holes.
+
+use std::sync::Arc;
+
+use crate::batch;
+use crate::batch::Builder;
+use crate::batch::Codec;
+use crate::batch::Compressor;
+use crate::batch::SealError;
+use crate::clock::Calibration;
+use crate::config::BatchSettings;
+use crate::ids::BatchIdentity;
+use crate::ids::InstanceId;
+use crate::ids::RingPosition;
+use crate::ids::StreamId;
+use crate::pipeline::mapping::Mapping;
+use crate::record::RecordView;
+use crate::ring::Slice;
+use crate::spool;
+
+/// Raw bytes of a slice at most, however well its records compress.
+pub const SLICE_BYTES_MAX: usize = 2 << 20;
+/// Compression ratio assumed before the first batch.
+const RATIO_AT_START: f64 = 2.0;
+/// How much one batch moves the estimate.
+const RATIO_WEIGHT: f64 = 0.2;
+/// Batch numbers of a group start at its ticket times this; a group has fewer batches.
+const BATCHES_PER_GROUP_MAX: u64 = 1 << 16;
+
+/// What an encoder needs beside the slice.
+#[derive(Clone, Copy, Debug)]
+pub struct Ticket {
+    /// Number of the drain, from 0.
+    pub number: u64,
+    /// Number of the slice's first record within the instance.
+    pub first_record: u64,
+    /// Turns ticks into wall time.
+    pub calibration: Calibration,
+}
+
+/// One sealed batch of a group.
+#[derive(Debug)]
+pub struct SealedBatch {
+    stream: StreamId,
+    severity_max: u8,
+    identity: BatchIdentity,
+    header: [u8; batch::HEADER_BYTES],
+    body: Vec<u8>,
+    body_crc: u32,
+    max_timestamp: i64,
+}
+
+/// All batches of one slice, to be committed together.
+#[derive(Debug)]
+pub struct SealedGroup {
+    /// The ticket of the drain.
+    pub ticket: Ticket,
+    batches: Vec<SealedBatch>,
+    positions: Vec<RingPosition>,
+    /// Records in the batches.
+    pub records: u64,
+    /// Bytes of the bodies as the application gave them.
+    pub bytes_in: u64,
+    /// Bytes of the compressed batches, headers included.
+    pub bytes_out: u64,
+    /// Records that could not be parsed; only a damaged arena has any.
+    pub malformed: u64,
+}
+
+impl SealedGroup {
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// How far the rings were read.
+    pub fn positions(&self) -> &[RingPosition] {
+        &self.positions
+    }
+
+    /// Number of the last batch.
+    pub fn last_batch(&self) -> Option<u64> {
+        self.batches.last().map(|batch| batch.identity.batch)
+    }
+
+    /// The group as the spool takes it; `topics` are the names of the streams.
+    pub fn spool_batches<'a>(&'a self, topics: &'a [String]) -> Vec<spool::Batch<'a>> {
+        let topic = |stream: StreamId| topics.get(usize::from(stream.0)).map_or("", String::as_str);
+        self.batches
+            .iter()
+            .map(|batch| spool::Batch {
+                topic: topic(batch.stream),
+                partition: -1,
+                severity_max: batch.severity_max,
+                batch_number: batch.identity.batch,
+                first_record: batch.identity.first_record,
+                record_count: batch.identity.record_count,
+                max_timestamp: batch.max_timestamp,
+                header: &batch.header,
+                body: &batch.body,
+                body_crc: batch.body_crc,
+            })
+            .collect()
+    }
+}
+
+/// Settings of an encoder, shared by all workers.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whose records.
+    pub instance: InstanceId,
+    /// Batch and codec settings.
+    pub batch: Arc<BatchSettings>,
+}
+
+struct OpenBatch {
+    builder: Builder,
+    severity_max: u8,
+}
+
+/// See the module's head.
+pub struct Encoder {
+    options: Options,
+    compressor: Compressor,
+    mapping: Mapping,
+    open: Vec<OpenBatch>,
+    spare_bodies: Vec<Vec<u8>>,
+    ratio: f64,
+}
+
+impl Encoder {
+    /// An encoder for `options`; fails where the codec's level is out of its range.
+    pub fn new(options: Options) -> Result<Self, batch::LevelError> {
+        let level = options.batch.codec_level.map(u32::cast_signed);
+        let codec = match options.batch.codec {
+            crate::config::Codec::None => Codec::None,
+            crate::config::Codec::Gzip => Codec::Gzip,
+            crate::config::Codec::Snappy => Codec::Snappy,
+            crate::config::Codec::Lz4 => Codec::Lz4,
+            crate::config::Codec::Zstd => Codec::Zstd,
+        };
+        let compressor = Compressor::new(codec, level)?;
+        let mapping = Mapping::new(options.batch.format, options.batch.timestamps);
+        let ratio = if codec == Codec::None { 1.0 } else { RATIO_AT_START };
+        Ok(Self { options, compressor, mapping, open: Vec::new(), spare_bodies: Vec::new(), ratio })
+    }
+
+    /// Raw bytes that are expected to compress to `batch.bytes`.
+    pub fn slice_bytes(&self) -> usize {
+        let target = self.options.batch.bytes as f64 * self.ratio;
+        (target as usize).clamp(self.options.batch.bytes as usize, SLICE_BYTES_MAX)
+    }
+
+    /// Takes the memory of a committed group back.
+    pub fn recycle(&mut self, group: SealedGroup) {
+        for mut batch in group.batches {
+            batch.body.clear();
+            self.spare_bodies.push(batch.body);
+        }
+        self.spare_bodies.truncate(8);
+    }
+
+    /// Encodes all records of `slice`.
+    pub fn encode(&mut self, slice: &Slice, ticket: Ticket) -> Result<SealedGroup, SealError> {
+        let mut group = SealedGroup {
+            ticket,
+            batches: Vec::new(),
+            positions: slice.positions().to_vec(),
+            records: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            malformed: 0,
+        };
+        // With no codec the size of a batch is known while it fills; otherwise it is the estimate's.
+        let raw_bytes_max = self.slice_bytes();
+        for open in &mut self.open {
+            open.builder.clear();
+        }
+        for encoded in slice.encoded_records() {
+            let Ok(record) = RecordView::parse(encoded) else {
+                group.malformed += 1;
+                continue;
+            };
+            group.bytes_in += record.body.len() as u64;
+            let stream = usize::from(record.stream.0);
+            if stream >= self.open.len() {
+                self.open.resize_with(stream + 1, || OpenBatch {
+                    builder: Builder::with_capacity(0),
+                    severity_max: 0,
+                });
+            }
+            let open = &mut self.open[stream];
+            let needed = open.builder.raw_bytes() + encoded.len();
+            if needed > raw_bytes_max && !open.builder.is_empty() {
+                self.seal(record.stream, &mut group)?;
+            }
+            let open = &mut self.open[stream];
+            open.severity_max = open.severity_max.max(record.severity as u8);
+            self.mapping.push(&mut open.builder, &record, &ticket.calibration);
+        }
+        for stream in 0..self.open.len() {
+            if !self.open[stream].builder.is_empty() {
+                self.seal(StreamId(stream as u16), &mut group)?;
+            }
+        }
+        Ok(group)
+    }
+
+    fn seal(&mut self, stream: StreamId, group: &mut SealedGroup) -> Result<(), SealError> {
+        let open = &mut self.open[usize::from(stream.0)];
+        let identity = BatchIdentity {
+            instance: self.options.instance,
+            batch: group.ticket.number * BATCHES_PER_GROUP_MAX + group.batches.len() as u64,
+            first_record: group.ticket.first_record + group.records,
+            record_count: open.builder.record_count(),
+        };
+        let raw_bytes = open.builder.raw_bytes();
+        let mut body = self.spare_bodies.pop().unwrap_or_default();
+        let sealed = open.builder.seal(&identity, &mut self.compressor, &mut body)?;
+        let severity_max = std::mem::take(&mut open.severity_max);
+        if self.compressor.codec() != Codec::None {
+            let ratio = raw_bytes as f64 / (body.len().max(1)) as f64;
+            self.ratio += (ratio.clamp(1.0, 32.0) - self.ratio) * RATIO_WEIGHT;
+        }
+        group.records += u64::from(sealed.record_count);
+        group.bytes_out += (batch::HEADER_BYTES + body.len()) as u64;
+        group.batches.push(SealedBatch {
+            stream,
+            severity_max,
+            identity,
+            header: sealed.header,
+            body,
+            body_crc: sealed.body_crc,
+            max_timestamp: sealed.max_timestamp,
+        });
+        Ok(())
+    }
+}
