@@ -6,11 +6,14 @@
 
 use std::sync::Arc;
 
+use thiserror::Error;
+
 use crate::batch;
 use crate::batch::Builder;
 use crate::batch::Codec;
 use crate::batch::Compressor;
 use crate::batch::SealError;
+use crate::batch::Sealed;
 use crate::clock::Calibration;
 use crate::config::BatchSettings;
 use crate::ids::BatchIdentity;
@@ -31,6 +34,17 @@ const RATIO_WEIGHT: f64 = 0.2;
 /// Batch numbers of a group start at its ticket times this; a group has fewer batches.
 const BATCHES_PER_GROUP_MAX: u64 = 1 << 16;
 
+/// Why a slice could not be encoded; only for lack of memory in a codec, or by a defect.
+#[derive(Debug, Error)]
+pub enum EncodeError {
+    /// A batch could not be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// A batch above `batch.bytes_max` could not be split.
+    #[error(transparent)]
+    Split(#[from] batch::SplitError),
+}
+
 /// What an encoder needs beside the slice.
 #[derive(Clone, Copy, Debug)]
 pub struct Ticket {
@@ -48,10 +62,8 @@ pub struct SealedBatch {
     stream: StreamId,
     severity_max: u8,
     identity: BatchIdentity,
-    header: [u8; batch::HEADER_BYTES],
+    sealed: Sealed,
     body: Vec<u8>,
-    body_crc: u32,
-    max_timestamp: i64,
 }
 
 /// All batches of one slice, to be committed together.
@@ -99,10 +111,10 @@ impl SealedGroup {
                 batch_number: batch.identity.batch,
                 first_record: batch.identity.first_record,
                 record_count: batch.identity.record_count,
-                max_timestamp: batch.max_timestamp,
-                header: &batch.header,
+                max_timestamp: batch.sealed.max_timestamp,
+                header: &batch.sealed.header,
                 body: &batch.body,
-                body_crc: batch.body_crc,
+                body_crc: batch.sealed.body_crc,
             })
             .collect()
     }
@@ -165,7 +177,7 @@ impl Encoder {
     }
 
     /// Encodes all records of `slice`.
-    pub fn encode(&mut self, slice: &Slice, ticket: Ticket) -> Result<SealedGroup, SealError> {
+    pub fn encode(&mut self, slice: &Slice, ticket: Ticket) -> Result<SealedGroup, EncodeError> {
         let mut group = SealedGroup {
             ticket,
             batches: Vec::new(),
@@ -210,7 +222,7 @@ impl Encoder {
         Ok(group)
     }
 
-    fn seal(&mut self, stream: StreamId, group: &mut SealedGroup) -> Result<(), SealError> {
+    fn seal(&mut self, stream: StreamId, group: &mut SealedGroup) -> Result<(), EncodeError> {
         let open = &mut self.open[usize::from(stream.0)];
         let identity = BatchIdentity {
             instance: self.options.instance,
@@ -227,16 +239,26 @@ impl Encoder {
             self.ratio += (ratio.clamp(1.0, 32.0) - self.ratio) * RATIO_WEIGHT;
         }
         group.records += u64::from(sealed.record_count);
-        group.bytes_out += (batch::HEADER_BYTES + body.len()) as u64;
-        group.batches.push(SealedBatch {
-            stream,
-            severity_max,
-            identity,
-            header: sealed.header,
-            body,
-            body_crc: sealed.body_crc,
-            max_timestamp: sealed.max_timestamp,
-        });
+        let batch = SealedBatch { stream, severity_max, identity, sealed, body };
+        self.add(batch, group)
+    }
+
+    /// Adds a batch to the group; one that compressed worse than expected and so is above
+    /// `batch.bytes_max` is split first.
+    fn add(&mut self, batch: SealedBatch, group: &mut SealedGroup) -> Result<(), EncodeError> {
+        let bytes = batch::HEADER_BYTES + batch.body.len();
+        if bytes > self.options.batch.bytes_max as usize
+            && let Some(halves) =
+                batch::split(&batch.sealed.header, &batch.body, &mut self.compressor)?
+        {
+            for half in halves {
+                let batch::SplitBatch { sealed, body, identity } = half;
+                self.add(SealedBatch { sealed, body, identity, ..batch }, group)?;
+            }
+            return Ok(());
+        }
+        group.bytes_out += bytes as u64;
+        group.batches.push(batch);
         Ok(())
     }
 }
