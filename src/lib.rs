@@ -6,9 +6,12 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod ids;
+#[doc(hidden)]
+pub mod pipeline;
 pub mod record;
 #[doc(hidden)]
 pub mod ring;
+pub mod stats;
 mod sync;
 #[doc(hidden)]
 pub mod sys;

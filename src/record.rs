@@ -207,6 +207,11 @@ pub enum ParseError {
 }
 
 impl<'a> RecordView<'a> {
+    /// A text of our own in the first stream, in place of a record that could not be read.
+    pub fn plain(severity: Severity, ticks: u64, body: &'a [u8]) -> Self {
+        Self { severity, stream: StreamId(0), ticks, key: None, attributes: &[], body }
+    }
+
     /// Parses one record that fills `bytes` exactly.
     #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {

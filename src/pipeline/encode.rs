@@ -21,7 +21,9 @@ use crate::ids::InstanceId;
 use crate::ids::RingPosition;
 use crate::ids::StreamId;
 use crate::pipeline::mapping::Mapping;
+use crate::record::ParseError;
 use crate::record::RecordView;
+use crate::record::Severity;
 use crate::ring::Slice;
 use crate::spool;
 
@@ -31,6 +33,12 @@ pub const SLICE_BYTES_MAX: usize = 2 << 20;
 const RATIO_AT_START: f64 = 2.0;
 /// How much one batch moves the estimate.
 const RATIO_WEIGHT: f64 = 0.2;
+/// Streams at most: the size of an arena's directory of them.
+const STREAMS_MAX: usize = 64;
+/// Bodies that are kept for reuse.
+const SPARE_BODIES_MAX: usize = 8;
+/// What a reader finds in place of a record that could not be read.
+const UNREADABLE: &[u8] = b"logdrive: a record was unreadable";
 /// Batch numbers of a group start at its ticket times this; a group has fewer batches.
 const BATCHES_PER_GROUP_MAX: u64 = 1 << 16;
 
@@ -79,8 +87,10 @@ pub struct SealedGroup {
     pub bytes_in: u64,
     /// Bytes of the compressed batches, headers included.
     pub bytes_out: u64,
-    /// Records that could not be parsed; only a damaged arena has any.
+    /// Records that travel as placeholders: unreadable ones, of which only a damaged arena has any.
     pub malformed: u64,
+    /// Raw bytes that the encoder now expects to compress to `batch.bytes`.
+    pub slice_bytes: usize,
 }
 
 impl SealedGroup {
@@ -101,7 +111,10 @@ impl SealedGroup {
 
     /// The group as the spool takes it; `topics` are the names of the streams.
     pub fn spool_batches<'a>(&'a self, topics: &'a [String]) -> Vec<spool::Batch<'a>> {
-        let topic = |stream: StreamId| topics.get(usize::from(stream.0)).map_or("", String::as_str);
+        // Only a damaged arena names a stream that is not in its directory.
+        let topic = |stream: StreamId| {
+            topics.get(usize::from(stream.0)).or(topics.first()).map_or("", String::as_str)
+        };
         self.batches
             .iter()
             .map(|batch| spool::Batch {
@@ -129,6 +142,7 @@ pub struct Options {
     pub batch: Arc<BatchSettings>,
 }
 
+#[derive(Default)]
 struct OpenBatch {
     builder: Builder,
     severity_max: u8,
@@ -173,11 +187,26 @@ impl Encoder {
             batch.body.clear();
             self.spare_bodies.push(batch.body);
         }
-        self.spare_bodies.truncate(8);
+        self.spare_bodies.truncate(SPARE_BODIES_MAX);
     }
 
     /// Encodes all records of `slice`.
     pub fn encode(&mut self, slice: &Slice, ticket: Ticket) -> Result<SealedGroup, EncodeError> {
+        self.encode_with(slice, ticket, RecordView::parse)
+    }
+
+    /// Encodes a placeholder for each record of `slice`, which could not be encoded as they are.
+    pub fn encode_lost(&mut self, slice: &Slice, ticket: Ticket) -> Result<SealedGroup, EncodeError> {
+        self.encode_with(slice, ticket, |_| Err(ParseError::Truncated("encoding")))
+    }
+
+    fn encode_with(
+        &mut self,
+        slice: &Slice,
+        ticket: Ticket,
+        parse: impl for<'a> Fn(&'a [u8]) -> Result<RecordView<'a>, ParseError>,
+    ) -> Result<SealedGroup, EncodeError> {
+        let slice_bytes = self.slice_bytes();
         let mut group = SealedGroup {
             ticket,
             batches: Vec::new(),
@@ -186,40 +215,52 @@ impl Encoder {
             bytes_in: 0,
             bytes_out: 0,
             malformed: 0,
+            slice_bytes,
         };
-        // With no codec the size of a batch is known while it fills; otherwise it is the estimate's.
-        let raw_bytes_max = self.slice_bytes();
-        for open in &mut self.open {
-            open.builder.clear();
-        }
+        self.open.iter_mut().for_each(|open| open.builder.clear());
         for encoded in slice.encoded_records() {
-            let Ok(record) = RecordView::parse(encoded) else {
-                group.malformed += 1;
-                continue;
-            };
-            group.bytes_in += record.body.len() as u64;
-            let stream = usize::from(record.stream.0);
-            if stream >= self.open.len() {
-                self.open.resize_with(stream + 1, || OpenBatch {
-                    builder: Builder::with_capacity(0),
-                    severity_max: 0,
-                });
+            match parse(encoded) {
+                Ok(record) if usize::from(record.stream.0) < STREAMS_MAX => {
+                    group.bytes_in += record.body.len() as u64;
+                    self.push(&record, encoded.len(), slice_bytes, &mut group)?;
+                }
+                Ok(_) | Err(_) => {
+                    group.malformed += 1;
+                    let placeholder = RecordView::plain(Severity::Error, ticket.calibration.ticks, UNREADABLE);
+                    self.push(&placeholder, UNREADABLE.len(), slice_bytes, &mut group)?;
+                }
             }
-            let open = &mut self.open[stream];
-            let needed = open.builder.raw_bytes() + encoded.len();
-            if needed > raw_bytes_max && !open.builder.is_empty() {
-                self.seal(record.stream, &mut group)?;
-            }
-            let open = &mut self.open[stream];
-            open.severity_max = open.severity_max.max(record.severity as u8);
-            self.mapping.push(&mut open.builder, &record, &ticket.calibration);
         }
         for stream in 0..self.open.len() {
             if !self.open[stream].builder.is_empty() {
                 self.seal(StreamId(stream as u16), &mut group)?;
             }
         }
+        group.slice_bytes = self.slice_bytes();
         Ok(group)
+    }
+
+    #[inline]
+    fn push(
+        &mut self,
+        record: &RecordView<'_>,
+        bytes: usize,
+        raw_bytes_max: usize,
+        group: &mut SealedGroup,
+    ) -> Result<(), EncodeError> {
+        let stream = usize::from(record.stream.0);
+        if stream >= self.open.len() {
+            self.open.resize_with(stream + 1, OpenBatch::default);
+        }
+        // A slice has the bytes of about one batch; the slack avoids a second, tiny one.
+        let raw_bytes = self.open[stream].builder.raw_bytes();
+        if raw_bytes + bytes > raw_bytes_max + raw_bytes_max / 4 && raw_bytes > 0 {
+            self.seal(record.stream, group)?;
+        }
+        let open = &mut self.open[stream];
+        open.severity_max = open.severity_max.max(record.severity as u8);
+        self.mapping.push(&mut open.builder, record, &group.ticket.calibration);
+        Ok(())
     }
 
     fn seal(&mut self, stream: StreamId, group: &mut SealedGroup) -> Result<(), EncodeError> {

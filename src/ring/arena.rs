@@ -252,6 +252,13 @@ impl Arena {
         }
     }
 
+    /// Wakes the consumer whether it sleeps or not: for a flush, never for a record.
+    pub fn nudge_consumer(&self) {
+        if let Some(thread) = self.consumer_thread.get() {
+            thread.unpark();
+        }
+    }
+
     pub(super) fn is_half_used(&self) -> bool {
         self.pool.free() < self.pool.count() / 2
     }

@@ -7,4 +7,6 @@
 pub mod file;
 pub mod lock;
 pub mod mapping;
+pub mod memory;
+pub mod signals;
 pub mod tsc;
