@@ -5,5 +5,7 @@
 //! 61 bytes of header and an opaque body.
 
 pub mod errors;
+pub mod murmur2;
+pub mod sequence;
 pub mod server;
 pub mod wire;
