@@ -4,6 +4,7 @@
 //! `server` which requests our receiver understands. Nothing here looks into a record batch: it is
 //! 61 bytes of header and an opaque body.
 
+pub mod client;
 pub mod errors;
 pub mod murmur2;
 pub mod sequence;

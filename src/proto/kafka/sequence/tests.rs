@@ -114,10 +114,17 @@ fn the_last_epoch_asks_for_a_new_producer_id() {
 /// One partition of a broker, as `ProducerStateManager` judges batches.
 #[derive(Default)]
 struct Broker {
-    /// Next sequence, and the last five batches by (base, next) sequence.
-    producers: BTreeMap<(i64, i16), (i64, VecDeque<(i64, i64)>)>,
+    /// By producer id and epoch.
+    producers: BTreeMap<(i64, i16), Producer>,
     /// How often each batch was appended.
     log: BTreeMap<u64, u32>,
+}
+
+#[derive(Default)]
+struct Producer {
+    next_sequence: i64,
+    /// The last five batches: base sequence, and the sequence after the last record.
+    window: VecDeque<(i64, i64)>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -135,14 +142,14 @@ impl Broker {
         if let Some((newest, _)) = self.producers.last_key_value() {
             assert!(producer >= *newest, "an old epoch was used after a new one");
         }
-        let (next, window) = self.producers.entry(producer).or_default();
+        let Producer { next_sequence, window } = self.producers.entry(producer).or_default();
         if window.contains(&range) {
             return Answer::Stored;
         }
-        if base != *next {
+        if base != *next_sequence {
             return Answer::OutOfOrder;
         }
-        *next = range.1;
+        *next_sequence = range.1;
         window.push_back(range);
         if window.len() > 5 {
             window.pop_front();
