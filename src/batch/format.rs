@@ -2,7 +2,7 @@
 //! producer is bound to it.
 //!
 //! Owns the layout; no other file knows an offset of it. Knows nothing of records or codecs' bytes.
-//! Invariant: whatever [`Header::decode`] returns has passed every check that needs only the header.
+//! Invariant: what [`Header::decode`] returns has passed every check that needs only the header.
 
 use thiserror::Error;
 

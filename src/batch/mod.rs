@@ -10,8 +10,8 @@
 //!        header as it is sent: the CRC combined from 40 header bytes and the body's checksum
 //! ```
 //!
-//! The same bytes lie in the spool, on the Kafka wire and in a receiver's files, so this module is the
-//! only one that knows them: [`Header`] the 61 bytes, [`varint`] and the builder the records,
+//! The same bytes lie in the spool, on the Kafka wire and in a receiver's files, so this module is
+//! the only one that knows them: [`Header`] the 61 bytes, [`Builder`] and [`RecordIter`] the records,
 //! [`codec`] the bodies. Everything that is read is hostile until checked: lengths are bounded
 //! before use, decompression stops at its cap, and nothing here panics on foreign bytes.
 //!

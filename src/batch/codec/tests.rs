@@ -107,11 +107,14 @@ fn a_body_has_one_frame_and_nothing_behind_it() {
         let trailing = DecompressError::TrailingBytes { codec, bytes: 1 };
         assert_eq!(expand(codec, &garbage), Err(trailing));
     }
+    for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        assert!(matches!(expand(codec, &[]), Err(DecompressError::Damaged { .. })), "{codec}");
+    }
     let snappy = compress(Codec::Snappy, None, b"some records");
     assert!(expand(Codec::Snappy, &[snappy.clone(), snappy].concat()).is_err());
 }
 
-// --- bombs: 1 GiB of zeros each -------------------------------------------------------------------
+// --- bombs: 1 GiB of zeros each
 
 fn assert_refused_within_the_limit(codec: Codec, bomb: &[u8]) {
     let mut out = Vec::new();
@@ -178,7 +181,7 @@ fn a_zstd_window_above_8_mib_is_refused() {
     assert!(matches!(refused, Err(DecompressError::Damaged { .. })), "{refused:?}");
 }
 
-// --- what foreign producers send ------------------------------------------------------------------
+// --- what foreign producers send
 
 #[test]
 fn a_raw_snappy_block_is_read() {
