@@ -36,7 +36,7 @@ pub const fn zigzag_length(length: usize) -> u64 {
     (length as u64) << 1
 }
 
-/// How many bytes [`write`] takes for a zig-zagged integer: 1..=10.
+/// How many bytes [`write()`] takes for a zig-zagged integer: 1..=10.
 #[inline]
 pub const fn encoded_bytes(zigzagged: u64) -> usize {
     // ceil(bits / 7) without a division, for 1..=64 bits.
