@@ -125,8 +125,8 @@ impl SequenceSpace {
             && self.unresolved.iter().any(|entry| entry.batch == batch)
     }
 
-    /// Whether `batch` waits here and no attempt to send it can have been appended: only then it may
-    /// be bound to another partition, split or written anew (then [`SequenceSpace::give_up`] it).
+    /// Whether `batch` waits here and no attempt to send it can have been appended: only then may it
+    /// be bound to another partition, split or written anew (and is then given up here).
     pub fn may_be_rebound(&self, batch: u64) -> bool {
         self.unresolved
             .iter()

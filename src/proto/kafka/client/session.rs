@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::batch::HEADER_BYTES;
 use crate::ids::Moment;
 use crate::proto::kafka::client::error::CommandError;
 use crate::proto::kafka::client::error::SessionError;
@@ -60,7 +61,7 @@ pub struct ProduceRequest<'a> {
     /// The driver's name for the batch; unique among those in flight.
     pub token: u64,
     /// The batch's header, bound.
-    pub header: [u8; BATCH_HEADER_BYTES],
+    pub header: [u8; HEADER_BYTES],
     /// Bytes of its body, which the driver finds by `token`.
     pub body_bytes: u32,
 }
@@ -82,7 +83,7 @@ pub struct TransmitBatch {
     /// The driver's name for the batch.
     pub token: u64,
     /// The batch's header.
-    pub header: [u8; BATCH_HEADER_BYTES],
+    pub header: [u8; HEADER_BYTES],
     /// Bytes of its body.
     pub body_bytes: u32,
 }
@@ -95,9 +96,6 @@ pub struct InFlight {
     /// Whether [`Session::poll_transmit`] returned it: if not, it was certainly not appended.
     pub transmitted: bool,
 }
-
-/// Bytes of a record batch's header.
-const BATCH_HEADER_BYTES: usize = 61;
 
 /// Requests that a session keeps without an answer: far more than a window allows, and a bound.
 const REQUESTS_MAX: usize = 1024;
@@ -256,7 +254,7 @@ impl Session {
     /// Sends a batch.
     pub fn produce(&mut self, now: Moment, batch: ProduceRequest<'_>) -> Result<(), CommandError> {
         let version = self.accept_command(now)?.produce;
-        let batch_bytes = u64::from(batch.body_bytes) + BATCH_HEADER_BYTES as u64;
+        let batch_bytes = u64::from(batch.body_bytes) + HEADER_BYTES as u64;
         let correlation_id = self.next_correlation_id;
         let head = produce::RequestHead {
             correlation_id,

@@ -296,7 +296,10 @@ proptest! {
 
     #[test]
     fn made_up_bytes_never_panic(
-        bytes in prop::collection::vec(prop_oneof![Just(0u8), Just(1), Just(255), any::<u8>()], 0..120),
+        bytes in prop::collection::vec(
+            prop_oneof![Just(0u8), Just(1), Just(255), any::<u8>()],
+            0..120,
+        ),
     ) {
         // Whether they are a message does not matter here, only that reading them returns.
         let _ = server::Request::decode(&bytes);

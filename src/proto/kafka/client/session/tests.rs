@@ -76,7 +76,7 @@ fn produced_in(topic: &str, correlation_id: i32, error: ErrorCode, throttle_ms: 
 }
 
 fn produce(session: &mut Session, now: Moment, token: u64) {
-    let header = [token as u8; BATCH_HEADER_BYTES];
+    let header = [token as u8; HEADER_BYTES];
     let batch = ProduceRequest { topic: "logs", partition: 3, token, header, body_bytes: 31 };
     session.produce(now, batch).unwrap();
 }
@@ -384,7 +384,7 @@ fn metadata_becomes_a_view_by_rising_partition_or_is_refused_as_impossible() {
 #[test]
 fn a_batch_that_cannot_be_expressed_is_refused_and_uses_up_no_correlation_id() {
     let mut session = ready(Acks::All);
-    let header = [0; BATCH_HEADER_BYTES];
+    let header = [0; HEADER_BYTES];
     let huge =
         ProduceRequest { topic: "logs", partition: 0, token: 1, header, body_bytes: u32::MAX };
     assert!(matches!(session.produce(START, huge), Err(CommandError::Encode(_))));
