@@ -17,3 +17,4 @@ mod sync;
 pub mod sys;
 #[doc(hidden)]
 pub mod transport;
+pub mod proto;
