@@ -3,3 +3,4 @@
 pub mod checksum;
 pub mod error;
 pub mod ids;
+pub mod proto;
