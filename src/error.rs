@@ -105,7 +105,11 @@ impl From<Code> for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.detail.is_empty() { f.write_str(self.code.text()) } else { f.write_str(&self.detail) }
+        if self.detail.is_empty() {
+            f.write_str(self.code.text())
+        } else {
+            f.write_str(&self.detail)
+        }
     }
 }
 

@@ -89,7 +89,7 @@ impl Fleet {
 
     fn may_bind(&self, index: usize) -> bool {
         let connecting = self.lanes.iter().filter(|lane| lane.is_connecting()).count();
-        connecting < self.options.concurrent_connects_max.max(1)
+        connecting < self.options.concurrent_connects_max
             && self.bindable(self.lanes[index].pinned).next().is_some()
     }
 

@@ -106,7 +106,13 @@ impl Candidate {
     }
 
     /// Notes that a lane which began to connect at `bound_at` failed.
-    pub(super) fn eject(&mut self, now: Moment, bound_at: Moment, limits: Limits, random: &mut Random) {
+    pub(super) fn eject(
+        &mut self,
+        now: Moment,
+        bound_at: Moment,
+        limits: Limits,
+        random: &mut Random,
+    ) {
         self.failures += 1;
         self.trusted = false;
         self.allowed_batches = 1;

@@ -49,7 +49,7 @@ impl Fleet {
     /// they will all reconnect in step.
     pub fn new(now: Moment, options: Options, seed: u64) -> Self {
         Self {
-            options,
+            options: options.bounded(),
             now,
             random: Random::new(seed),
             names: BTreeMap::new(),
@@ -76,10 +76,8 @@ impl Fleet {
             self.keep_addresses(id, &BTreeSet::new());
         }
         for endpoint in endpoints {
-            let name = self
-                .names
-                .entry(endpoint.id)
-                .or_insert_with(|| Name::new(self.now, endpoint));
+            let name =
+                self.names.entry(endpoint.id).or_insert_with(|| Name::new(self.now, endpoint));
             if name.update(self.now, endpoint) {
                 self.keep_addresses(endpoint.id, &BTreeSet::new());
             }
@@ -259,8 +257,9 @@ impl Fleet {
         for index in 0..self.lanes.len() {
             self.check_deadlines(index);
         }
-        self.advance_rebinding();
+        // A drain that starts here ends with an event, which comes back to binding.
         self.advance_binding();
+        self.advance_rebinding();
     }
 
     pub(super) fn close(&mut self, index: usize, reason: CloseReason) {

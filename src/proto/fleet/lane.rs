@@ -144,7 +144,7 @@ impl Lane {
     /// Whether its windows let the batch in.
     pub(super) fn has_room(&self, options: &Options, bytes: u32) -> bool {
         self.in_flight.is_empty()
-            || (self.in_flight.len() < options.in_flight_batches_max.max(1)
+            || (self.in_flight.len() < options.in_flight_batches_max
                 && self.in_flight_bytes + u64::from(bytes) <= options.in_flight_bytes_max)
     }
 
@@ -177,8 +177,10 @@ impl Lane {
 
     /// When the fleet has to look at it next.
     pub(super) fn timer(&self, options: &Options) -> [Option<Moment>; 3] {
-        let acknowledgement =
-            self.in_flight.front().map(|oldest| oldest.since.after(options.acknowledgement_deadline));
+        let acknowledgement = self
+            .in_flight
+            .front()
+            .map(|oldest| oldest.since.after(options.acknowledgement_deadline));
         match self.phase {
             Phase::Idle | Phase::Closing { .. } => [None; 3],
             Phase::Backoff => [Some(self.not_before), None, None],

@@ -27,7 +27,7 @@ impl Fleet {
             return 0;
         }
         match self.options.lanes {
-            0 => self.addresses().clamp(1, self.options.lanes_max.max(1)),
+            0 => self.addresses().clamp(1, self.options.lanes_max),
             fixed => fixed,
         }
     }

@@ -77,7 +77,10 @@ pub use views::LaneView;
 /// The last 64 removed addresses are remembered among them, with their totals and their backoff.
 pub const CANDIDATES_MAX: usize = 1024;
 
-/// How a fleet behaves. Zero counts are taken as one.
+/// At most this many lanes; larger numbers in [`Options`] are taken as this.
+pub const LANES_MAX: usize = 1024;
+
+/// How a fleet behaves. Counts of zero are taken as one, times below 1 ms as 1 ms.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Number of lanes; 0 is automatic: one per candidate, at most `lanes_max`.
@@ -128,6 +131,26 @@ impl Default for Options {
             heartbeat_interval: Duration::from_secs(5),
             in_flight_batches_max: 5,
             in_flight_bytes_max: 4 << 20,
+        }
+    }
+}
+
+impl Options {
+    /// Within the bounds that the fleet relies on: no timer is due at the moment it is set.
+    fn bounded(self) -> Self {
+        let at_least = |duration: Duration| duration.max(Duration::from_millis(1));
+        Self {
+            lanes: self.lanes.min(LANES_MAX),
+            lanes_max: self.lanes_max.clamp(1, LANES_MAX),
+            connect_timeout: at_least(self.connect_timeout),
+            concurrent_connects_max: self.concurrent_connects_max.max(1),
+            backoff_min: at_least(self.backoff_min),
+            backoff_max: at_least(self.backoff_max),
+            acknowledgement_deadline: at_least(self.acknowledgement_deadline),
+            rebind_interval: self.rebind_interval.map(at_least),
+            heartbeat_interval: at_least(self.heartbeat_interval),
+            in_flight_batches_max: self.in_flight_batches_max.max(1),
+            ..self
         }
     }
 }

@@ -85,9 +85,10 @@ impl Fleet {
 
     fn lane_to_move(&self) -> Option<usize> {
         let ready = || {
-            self.lanes.iter().enumerate().filter(|(_, lane)| {
-                lane.phase == Phase::Ready && lane.is_wanted()
-            })
+            self.lanes
+                .iter()
+                .enumerate()
+                .filter(|(_, lane)| lane.phase == Phase::Ready && lane.is_wanted())
         };
         if let Some((index, _)) = ready().find(|(_, lane)| self.is_on_removed_target(lane)) {
             return Some(index);
