@@ -43,6 +43,7 @@ impl Fleet {
         self.observe(now);
         let index = self.best_lane(batch.bytes, endpoints)?;
         self.lanes[index].take(self.now, batch);
+        let now = self.now;
         if let Some(candidate) = self.candidate_of(index) {
             candidate.take(now, batch.bytes);
         }

@@ -33,10 +33,7 @@ pub(super) struct Latency {
 
 impl Latency {
     pub(super) fn sample(&mut self, now: Moment, sample: Duration) {
-        let smoothed = match self.smoothed {
-            None => sample,
-            Some((earlier, _)) => (earlier * 7 + sample) / 8,
-        };
+        let smoothed = self.aged(now).map_or(sample, |earlier| (earlier * 7 + sample) / 8);
         self.smoothed = Some((smoothed, now));
     }
 
@@ -82,9 +79,9 @@ fn halved(now: Moment, since: Moment, half_life: Duration) -> f64 {
     (-(now.since(since).as_secs_f64() / half_life.as_secs_f64())).exp2()
 }
 
-/// Long enough that a slow lane stays punished while it is slow, short enough that one which has
-/// recovered is back within half a minute.
-const LATENCY_HALF_LIFE: Duration = Duration::from_secs(5);
+/// A lane that needed 1 s is tried again after about 14 s (seven halvings to the 10 ms that count as
+/// good), with one batch; if it is as slow as before, that batch alone waits.
+const LATENCY_HALF_LIFE: Duration = Duration::from_secs(2);
 
 /// Far above the time between batches, far below a rebind period.
 const RECENT_HALF_LIFE: Duration = Duration::from_secs(10);

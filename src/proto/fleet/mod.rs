@@ -47,6 +47,7 @@ use std::time::Duration;
 use crate::ids::EndpointId;
 use crate::ids::LaneId;
 
+mod addresses;
 mod backoff;
 mod balance;
 mod bind;

@@ -200,6 +200,8 @@ impl Model {
             self.fleet.candidates().map(|candidate| candidate.lanes).sum::<usize>(),
             settled
         );
+        let connecting = self.fleet.lanes.iter().filter(|lane| lane.is_connecting()).count();
+        assert!(connecting <= self.options.concurrent_connects_max, "{connecting} connect at once");
         assert!(self.fleet.poll_timeout().is_none_or(|at| at > self.now), "a timer in the past");
     }
 }
