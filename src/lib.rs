@@ -8,6 +8,8 @@ pub mod error;
 pub mod ids;
 #[doc(hidden)]
 pub mod pipeline;
+#[doc(hidden)]
+pub mod proto;
 pub mod record;
 #[doc(hidden)]
 pub mod ring;
@@ -17,4 +19,3 @@ mod sync;
 pub mod sys;
 #[doc(hidden)]
 pub mod transport;
-pub mod proto;

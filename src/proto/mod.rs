@@ -5,4 +5,5 @@
 //! Each session has four families of methods: `handle_*` (what happened), commands (what is
 //! wanted), `poll_*` (what to do next) and getters. What a peer sends is hostile until checked.
 
+pub mod fleet;
 pub mod kafka;
