@@ -210,9 +210,7 @@ impl Header {
     fn check(&self) -> Result<(), HeaderError> {
         let Header { batch_length, record_count, last_offset_delta, producer_id, .. } = *self;
         let header_length = HEADER_BYTES - LENGTH_OVERHEAD_BYTES;
-        if usize::try_from(batch_length).is_ok_and(|length| length >= header_length) {
-            // Long enough.
-        } else {
+        if !usize::try_from(batch_length).is_ok_and(|length| length >= header_length) {
             return Err(HeaderError::Length { batch_length });
         }
         if self.attributes & LOG_APPEND_TIME != 0 {

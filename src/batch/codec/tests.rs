@@ -274,7 +274,7 @@ fn lz4_frames_of_every_kind_are_read_and_their_checksums_checked() {
 #[test]
 fn a_wrong_content_size_of_an_lz4_frame_is_refused() {
     let mut frame = foreign_lz4(0x68, 0x40, 64 << 10, b"fifteen letters");
-    frame[6] = 16;
+    frame[6] = 14;
     frame[14] = (XxHash32::oneshot(0, &frame[4..14]) >> 8) as u8;
     let refused = expand(Codec::Lz4, &frame).unwrap_err().to_string();
     assert_eq!(refused, "the lz4 body is damaged: the content size is wrong");
