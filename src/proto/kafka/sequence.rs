@@ -138,8 +138,27 @@ impl SequenceSpace {
         self.bump_needed && self.fate_unknown() == 0
     }
 
+    /// Whether a batch of `records` records could be bound now; notes when a bump is needed first.
+    pub fn check_assign(&mut self, records: u32) -> Result<(), AssignError> {
+        self.assignable_count(records).map(|_| ())
+    }
+
     /// Binds a new batch, which is in flight from now on.
     pub fn assign(&mut self, batch: u64, records: u32) -> Result<Binding, AssignError> {
+        let count = self.assignable_count(records)?;
+        debug_assert!(self.unresolved.iter().all(|entry| entry.batch != batch), "bound twice");
+        let binding = self.bind(count);
+        self.unresolved.push_back(Entry {
+            batch,
+            records: count,
+            binding,
+            state: State::InFlight,
+            doubted: false,
+        });
+        Ok(binding)
+    }
+
+    fn assignable_count(&mut self, records: u32) -> Result<i32, AssignError> {
         let count = match i32::try_from(records) {
             Ok(count) if count > 0 => count,
             Ok(_) | Err(_) => return Err(AssignError::RecordCount(records)),
@@ -156,16 +175,7 @@ impl SequenceSpace {
         if self.unresolved.len() >= self.in_flight_max {
             return Err(AssignError::WindowFull(self.in_flight_max));
         }
-        debug_assert!(self.unresolved.iter().all(|entry| entry.batch != batch), "bound twice");
-        let binding = self.bind(count);
-        self.unresolved.push_back(Entry {
-            batch,
-            records: count,
-            binding,
-            state: State::InFlight,
-            doubted: false,
-        });
-        Ok(binding)
+        Ok(count)
     }
 
     /// The broker has the batch.
