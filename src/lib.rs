@@ -13,6 +13,8 @@ pub mod proto;
 pub mod record;
 #[doc(hidden)]
 pub mod ring;
+#[doc(hidden)]
+pub mod spool;
 pub mod stats;
 mod sync;
 #[doc(hidden)]

@@ -125,8 +125,13 @@ pub fn effective_user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// Opens an existing regular file of ours for reading and writing, without following a link.
-pub(super) fn open_own_file(path: &Path) -> io::Result<File> {
+/// Opens an existing regular file of ours for reading and writing, without following a link and
+/// without waiting for a pipe's other end.
+///
+/// # Errors
+///
+/// What `open` says; `PermissionDenied` for a special file or another user's.
+pub fn open_own_file(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)

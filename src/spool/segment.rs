@@ -1,0 +1,224 @@
+//! One segment file: active, sealed, or free for another use.
+//!
+//! Owns the file's name and the words in it that change. Invariant: the name and header of a free
+//! segment are those of a released one until [`FreeSegment::activate`] gives it the next number, in
+//! an order in which every step can be the last one before a crash.
+
+use std::fs;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::sync::atomic::fence;
+
+use crate::spool::format;
+use crate::spool::format::Address;
+use crate::spool::format::COMMITTED;
+use crate::spool::format::DATA_START;
+use crate::spool::format::FRAME_BINDINGS;
+use crate::spool::format::FRAME_STATE;
+use crate::spool::format::SegmentHeader;
+use crate::spool::scan::Source;
+use crate::spool::types::Binding;
+use crate::sys::mapping::AppendReader;
+use crate::sys::mapping::AppendWriter;
+use crate::sys::mapping::Mapping;
+use crate::sys::mapping::append_pair;
+
+/// Extension of a segment file.
+pub const SEGMENT_EXTENSION: &str = "seg";
+
+/// A segment file that was never used: allocated ahead, never held a group.
+pub const NEW_SEGMENT_FILE: &str = "next.new";
+
+/// The file name of a segment.
+pub fn segment_name(number: u64) -> String {
+    format!("{number:020}.{SEGMENT_EXTENSION}")
+}
+
+/// A segment that holds, or held, groups: what the reader and all frames share.
+#[derive(Debug)]
+pub struct Segment {
+    /// Whose it is, and its number.
+    pub address: Address,
+    /// Position of its first group in the stream of bytes that this process committed.
+    pub start: u64,
+    view: AppendReader,
+    path: PathBuf,
+}
+
+impl Source for Segment {
+    fn bytes_len(&self) -> usize {
+        self.view.mapping().len()
+    }
+
+    fn bytes(&self, range: Range<usize>) -> &[u8] {
+        self.view.slice(range)
+    }
+}
+
+impl Segment {
+    /// Maps a file that a dead process left; nothing in it is trusted, and nothing is appended.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; `InvalidData` when it is too short to hold a group.
+    pub fn open(path: PathBuf, address: Address) -> io::Result<Segment> {
+        let mapping = Mapping::open(&path)?;
+        if mapping.len() < DATA_START {
+            let message = format!("{} bytes is too short for a segment", mapping.len());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        let bytes = mapping.len();
+        let (_, view) = append_pair(mapping, DATA_START, bytes);
+        Ok(Segment { address, start: 0, view, path })
+    }
+
+    /// The bytes of whole groups, as the file says.
+    pub fn committed(&self) -> u64 {
+        // Acquire: a dead process stored it; nobody does now.
+        self.view.mapping().atomic_u64(COMMITTED).load(Ordering::Acquire)
+    }
+
+    /// The number of the state of the frame at `offset`.
+    pub fn state(&self, offset: usize) -> u8 {
+        // Relaxed: only the reader's thread stores it.
+        format::state_number(self.state_word(offset).load(Ordering::Relaxed))
+    }
+
+    /// Stores the state of the frame at `offset`.
+    pub fn set_state(&self, offset: usize, number: u8) {
+        // Release: a binding stored before is in the mapping before, too.
+        self.state_word(offset).store(format::state_word(number), Ordering::Release);
+    }
+
+    /// The newest whole binding of the frame at `offset`.
+    pub fn binding(&self, offset: usize) -> Option<Binding> {
+        self.newest_binding(offset).map(|(_, _, binding)| binding)
+    }
+
+    /// Stores a binding beside the newest one: at every instant one of the two is whole.
+    pub fn set_binding(&self, offset: usize, binding: &Binding) {
+        let (slot, generation) = match self.newest_binding(offset) {
+            Some((slot, generation, _)) => (1 - slot, generation.wrapping_add(1)),
+            None => (0, 1),
+        };
+        let words = format::encode_binding(&self.address, offset, generation, binding);
+        for (index, word) in words.iter().enumerate().rev() {
+            // Release: the first word, with the checksum, comes last; a kill in between leaves a
+            // slot whose checksum does not fit.
+            self.binding_word(offset, slot, index).store(*word, Ordering::Release);
+        }
+    }
+
+    /// The file, for another use; `self` back while the writer still appends to it.
+    ///
+    /// # Errors
+    ///
+    /// The segment itself.
+    pub fn into_free(self) -> Result<FreeSegment, Segment> {
+        let Segment { address, start, view, path } = self;
+        match view.into_mapping() {
+            Ok(mapping) => Ok(FreeSegment { mapping, path }),
+            Err(view) => Err(Segment { address, start, view, path }),
+        }
+    }
+
+    fn newest_binding(&self, offset: usize) -> Option<(usize, u32, Binding)> {
+        let slots = [0, 1].map(|slot| {
+            let words = std::array::from_fn(|index| {
+                // Acquire: with the stores in `set_binding`.
+                self.binding_word(offset, slot, index).load(Ordering::Acquire)
+            });
+            format::decode_binding(&self.address, offset, &words)
+                .map(|(generation, binding)| (slot, generation, binding))
+        });
+        match slots {
+            // Serial-number comparison: the generation may wrap.
+            [Some(first), Some(second)] => {
+                let second_is_newer = second.1.wrapping_sub(first.1).cast_signed() > 0;
+                Some(if second_is_newer { second } else { first })
+            }
+            [first, second] => first.or(second),
+        }
+    }
+
+    fn state_word(&self, offset: usize) -> &AtomicU64 {
+        self.view.mapping().atomic_u64(offset + FRAME_STATE)
+    }
+
+    fn binding_word(&self, offset: usize, slot: usize, index: usize) -> &AtomicU64 {
+        self.view.mapping().atomic_u64(offset + FRAME_BINDINGS[slot] + 8 * index)
+    }
+}
+
+/// A segment file that holds nothing: new, or released.
+#[derive(Debug)]
+pub struct FreeSegment {
+    mapping: Mapping,
+    path: PathBuf,
+}
+
+impl FreeSegment {
+    /// Allocates a new file and all of its pages.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; then nothing stays allocated.
+    pub fn create(dir: &Path, segment_bytes: u64) -> io::Result<FreeSegment> {
+        let path = dir.join(NEW_SEGMENT_FILE);
+        let mapping = Mapping::create(&path, segment_bytes)?;
+        let free = FreeSegment { mapping, path };
+        match free.mapping.populate(0..free.mapping.len()) {
+            Ok(()) => Ok(free),
+            Err(error) => {
+                free.remove()?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Length of the file.
+    pub fn segment_bytes(&self) -> u64 {
+        self.mapping.len() as u64
+    }
+
+    /// Removes the file.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; the file is then left to the next recovery.
+    pub fn remove(self) -> io::Result<()> {
+        fs::remove_file(&self.path)
+    }
+
+    /// Makes it the segment `address`, empty, with its groups starting at `start` of the stream.
+    ///
+    /// A crash after any step leaves a file that recovery knows to be empty: first `committed` is
+    /// zero under the old name and header, then the header is new (old bytes no longer fit their
+    /// address), then the name.
+    ///
+    /// # Errors
+    ///
+    /// The segment, still free, and what the system said about the renaming.
+    pub fn activate(
+        mut self,
+        dir: &Path,
+        address: Address,
+        start: u64,
+    ) -> Result<(AppendWriter, Segment), (FreeSegment, io::Error)> {
+        self.mapping.atomic_u64(COMMITTED).store(0, Ordering::Release);
+        // Keeps the compiler from moving the header's bytes before the store above.
+        fence(Ordering::SeqCst);
+        let header = SegmentHeader { address, segment_bytes: self.segment_bytes() };
+        self.mapping.write(0, &header.encode());
+        let path = dir.join(segment_name(address.segment));
+        if let Err(error) = fs::rename(&self.path, &path) {
+            return Err((self, error));
+        }
+        let (writer, view) = append_pair(self.mapping, DATA_START, DATA_START);
+        Ok((writer, Segment { address, start, view, path }))
+    }
+}

@@ -1,0 +1,142 @@
+//! What the reader knows about one segment, from its arrival to its release.
+//!
+//! Knows nothing of the other segments; the reader keeps them in order.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::spool::format::DATA_START;
+use crate::spool::ledger::Tally;
+use crate::spool::scan::Source;
+use crate::spool::segment::Segment;
+
+/// A segment that is not released yet.
+#[derive(Debug)]
+pub struct Tracked {
+    /// Its number.
+    pub number: u64,
+    /// Its content, as far as it is known.
+    pub content: Content,
+    /// Offset up to which it was read.
+    pub cursor: usize,
+    /// Frames handed out, or to be handed out again, and not resolved.
+    pub unresolved: Amount,
+    /// How its records ended.
+    pub tally: Tally,
+    /// Where the instance stood behind its last frame, once all of it was read.
+    pub end: Option<Mark>,
+}
+
+/// Where the bytes of a segment are.
+#[derive(Debug)]
+pub enum Content {
+    /// A dead process left it and it was not opened yet: start-up does not wait for a backlog.
+    Unopened {
+        /// The file.
+        path: PathBuf,
+        /// Length of the file.
+        file_bytes: u64,
+        /// What it says it holds, in bytes.
+        committed_bytes: u64,
+    },
+    /// A dead process left it: these parts count, and every checksum is compared.
+    Recovered {
+        /// The segment.
+        segment: Arc<Segment>,
+        /// What is left to read.
+        sections: VecDeque<Range<usize>>,
+    },
+    /// This process wrote it.
+    Live {
+        /// The segment.
+        segment: Arc<Segment>,
+    },
+    /// The file is gone, or cannot be opened: its records show as a gap.
+    Gone,
+}
+
+/// A number of frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Batches, which is frames.
+    pub batches: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Bytes in the spool.
+    pub bytes: u64,
+}
+
+impl Amount {
+    /// Adds another one.
+    pub fn add(&mut self, other: &Amount) {
+        self.batches += other.batches;
+        self.records += other.records;
+        self.bytes += other.bytes;
+    }
+
+    /// Takes one away that was added before.
+    pub fn subtract(&mut self, other: &Amount) {
+        self.batches -= other.batches;
+        self.records -= other.records;
+        self.bytes -= other.bytes;
+    }
+}
+
+/// Numbers of what comes next in the stream of an instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// The next group.
+    pub group: u64,
+    /// The next record.
+    pub record: u64,
+    /// Batches before.
+    pub batches: u64,
+}
+
+impl Tracked {
+    /// Nothing of it was read yet.
+    pub fn new(number: u64, content: Content) -> Self {
+        Self {
+            number,
+            content,
+            cursor: DATA_START,
+            unresolved: Amount::default(),
+            tally: Tally::default(),
+            end: None,
+        }
+    }
+
+    /// The mapped segment, if it is.
+    pub fn segment(&self) -> Option<&Arc<Segment>> {
+        match &self.content {
+            Content::Recovered { segment, .. } | Content::Live { segment } => Some(segment),
+            Content::Unopened { .. } | Content::Gone => None,
+        }
+    }
+
+    /// Whether nothing of it is needed any more: all was read and resolved, and no handle is left.
+    pub fn is_releasable(&self) -> bool {
+        self.end.is_some()
+            && self.unresolved.batches == 0
+            && self.segment().is_none_or(|segment| Arc::strong_count(segment) == 1)
+    }
+
+    /// Bytes not read yet of what a dead process left.
+    pub fn unread_bytes(&self) -> u64 {
+        match &self.content {
+            Content::Unopened { committed_bytes, .. } => *committed_bytes,
+            Content::Recovered { sections, .. } => sections
+                .iter()
+                .map(|section| section.end.saturating_sub(section.start.max(self.cursor)) as u64)
+                .sum(),
+            Content::Live { .. } | Content::Gone => 0,
+        }
+    }
+
+    /// Copies of damaged bytes go to the quarantine.
+    pub fn bytes(&self, range: Range<usize>) -> &[u8] {
+        self.segment().map_or(&[], |segment| segment.bytes(range))
+    }
+}

@@ -1,0 +1,408 @@
+//! The batcher's half: commits groups, publishes them, keeps a spare segment ready.
+//!
+//! Owns the active segment and the numbers of what comes next. Invariants: a group never straddles
+//! two segments; nothing below `committed` is written again; the newest group names every ring
+//! position that was committed and not yet published, so recovery needs the newest group only.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::ids::InstanceId;
+use crate::ids::Moment;
+use crate::ids::RingId;
+use crate::ids::RingPosition;
+use crate::spool::format;
+use crate::spool::format::Address;
+use crate::spool::format::COMMITTED;
+use crate::spool::format::DATA_START;
+use crate::spool::format::FRAME_WORDS_BYTES;
+use crate::spool::format::FrameHeader;
+use crate::spool::format::GROUP_HEADER_BYTES;
+use crate::spool::format::GroupHeader;
+use crate::spool::segment::FreeSegment;
+use crate::spool::shared::Shared;
+use crate::spool::types::BATCH_HEADER_BYTES;
+use crate::spool::types::CommitError;
+use crate::spool::types::Committed;
+use crate::spool::types::Group;
+use crate::spool::types::Options;
+use crate::spool::types::SpoolError;
+use crate::spool::types::Sync;
+use crate::sys::file;
+use crate::sys::mapping::AppendWriter;
+
+/// Where a writer starts: what the instance has numbered so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Next {
+    /// Number of the next segment.
+    pub segment: u64,
+    /// Number of the next group.
+    pub group: u64,
+    /// Number of the next record.
+    pub record: u64,
+    /// Batches so far.
+    pub batches: u64,
+}
+
+/// The writing half of a spool. `Send`, used by one thread at a time.
+#[derive(Debug)]
+pub struct Writer {
+    dir: PathBuf,
+    instance: InstanceId,
+    options: Options,
+    shared: Arc<Shared>,
+    active: Option<Active>,
+    spare: Option<FreeSegment>,
+    next: Next,
+    unpublished: Vec<RingPosition>,
+    last_sync: Option<Moment>,
+}
+
+/// The segment that groups are appended to.
+#[derive(Debug)]
+struct Active {
+    map: AppendWriter,
+    number: u64,
+    /// Position of its first group in the stream of committed bytes.
+    start: u64,
+    /// Offset behind the last committed group.
+    end: usize,
+    /// Offset up to which groups are durable.
+    synced: usize,
+    /// A sync failed: what the kernel says about its pages is not to be believed again.
+    suspect: bool,
+}
+
+impl Active {
+    fn position(&self) -> u64 {
+        self.start + (self.end - DATA_START) as u64
+    }
+
+    fn room(&self) -> usize {
+        if self.suspect { 0 } else { self.map.mapping().len() - self.end }
+    }
+}
+
+impl Writer {
+    pub(super) fn new(
+        dir: PathBuf,
+        instance: InstanceId,
+        options: Options,
+        shared: Arc<Shared>,
+        next: Next,
+    ) -> Self {
+        Self {
+            dir,
+            instance,
+            options,
+            shared,
+            active: None,
+            spare: None,
+            next,
+            unpublished: Vec::new(),
+            last_sync: None,
+        }
+    }
+
+    /// Number of the record that the next group must start with.
+    pub fn next_record(&self) -> u64 {
+        self.next.record
+    }
+
+    /// Whether the reader can see everything that was committed.
+    pub(super) fn is_published(&self) -> bool {
+        self.active.as_ref().is_none_or(|active| active.position() == self.shared.published())
+    }
+
+    /// The spool's directory.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Appends a group: all of it or nothing. When this returns, the group survives a crash of the
+    /// process (and with [`Sync::Batch`] a power cut), but the reader does not see it before
+    /// [`Writer::publish`].
+    ///
+    /// Blocks only where a segment must be allocated (see [`Writer::prepare`]) or synced.
+    ///
+    /// # Errors
+    ///
+    /// See [`CommitError`]; nothing of the group is in the spool then, and it can be committed
+    /// again.
+    pub fn commit(&mut self, group: &Group<'_>) -> Result<Committed, CommitError> {
+        let plan = self.plan(group)?;
+        let group_bytes = plan.header.group_bytes as usize;
+        if self.active.as_ref().is_none_or(|active| active.room() < group_bytes) {
+            self.roll()?;
+        }
+        let instance = self.instance;
+        let sync = self.options.sync;
+        let active = self.active.as_mut().expect("just rolled");
+        active.append(instance, group, &plan);
+        if sync == Sync::Batch
+            && let Err(source) = active.sync_appended(group_bytes)
+        {
+            active.withdraw();
+            return Err(CommitError::Io { action: "write the group to the disk", source });
+        }
+        active.accept(group_bytes);
+        let number = self.next.group;
+        self.next.group += 1;
+        self.next.record += plan.header.record_count;
+        self.next.batches += u64::from(plan.header.batch_count);
+        self.unpublished = plan.positions;
+        let (segment, end_offset) = (active.number, active.end as u64);
+        Ok(Committed { segment, end_offset, group: number })
+    }
+
+    /// Lets the reader see all committed groups: to be called after the ring positions they name
+    /// were stored in the rings (I3), or else recovery may seal records that were sent already.
+    pub fn publish(&mut self) {
+        if let Some(active) = &self.active {
+            self.shared.publish(active.position(), self.next.record, self.next.batches);
+        }
+        self.unpublished.clear();
+    }
+
+    /// Allocates the next segment and all of its pages, when the active one is half full: so that
+    /// `commit` never waits for the kernel. To be called off the hot path; a failure is left to the
+    /// commit that needs the segment, where it can be reported.
+    pub fn prepare(&mut self) {
+        let half_full = self
+            .active
+            .as_ref()
+            .is_none_or(|active| active.room() < active.map.mapping().len() / 2);
+        if half_full && self.spare.is_none() {
+            self.spare = self.free_segment().ok();
+        }
+    }
+
+    /// With [`Sync::Interval`], forces what was committed to the disk when the interval has passed
+    /// since the last time; otherwise does nothing. Blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// `Io`: what was committed since the last success may not survive a power cut (it does survive
+    /// a crash of the process). It is not tried again, because a second `msync` would say that all is
+    /// well; the next group goes to another segment.
+    pub fn sync_due(&mut self, now: Moment) -> Result<(), SpoolError> {
+        let Sync::Interval(interval) = self.options.sync else { return Ok(()) };
+        if self.last_sync.is_some_and(|last| now.since(last) < interval) {
+            return Ok(());
+        }
+        self.last_sync = Some(now);
+        let Some(active) = &mut self.active else { return Ok(()) };
+        active.sync_rest().map_err(SpoolError::io("sync a segment in", &self.dir))
+    }
+
+    /// Checks the group and lays it out; changes nothing.
+    fn plan(&self, group: &Group<'_>) -> Result<Plan, CommitError> {
+        let mut expected = self.next.record;
+        let misnumbered = |expected, found| Err(CommitError::Misnumbered { expected, found });
+        if group.first_record != expected || group.batches.is_empty() {
+            return misnumbered(expected, group.first_record);
+        }
+        for batch in group.batches {
+            if batch.first_record != expected || batch.record_count == 0 {
+                return misnumbered(expected, batch.first_record);
+            }
+            expected += u64::from(batch.record_count);
+        }
+        let positions = merge(&self.unpublished, group.positions);
+        let frames: usize = group
+            .batches
+            .iter()
+            .map(|batch| format::frame_bytes(batch.topic.len(), batch.body.len()))
+            .sum();
+        let bytes = format::group_header_bytes(positions.len()) + frames;
+        let bytes_max = self.options.segment_bytes - DATA_START as u64;
+        let too_large = CommitError::TooLarge { bytes: bytes as u64, bytes_max };
+        let headers: Option<Vec<FrameHeader>> = group.batches.iter().map(FrameHeader::of).collect();
+        let counts = (
+            u32::try_from(bytes),
+            u16::try_from(group.batches.len()),
+            u32::try_from(positions.len()),
+            headers,
+        );
+        let (Ok(group_bytes), Ok(batch_count), Ok(ring_count), Some(frames)) = counts else {
+            return Err(too_large);
+        };
+        if bytes as u64 > bytes_max {
+            return Err(too_large);
+        }
+        let header = GroupHeader {
+            group_bytes,
+            batch_count,
+            ring_count,
+            number: self.next.group,
+            first_record: group.first_record,
+            record_count: expected - group.first_record,
+            batches_before: self.next.batches,
+        };
+        Ok(Plan { header, positions, frames })
+    }
+
+    /// Makes a free segment the active one. On an error the old one stays active, still full.
+    fn roll(&mut self) -> Result<(), CommitError> {
+        let failed = |action| move |source| CommitError::Io { action, source };
+        if self.options.sync != Sync::None
+            && let Some(active) = &mut self.active
+            && !active.suspect
+        {
+            active.sync_rest().map_err(failed("write the full segment to the disk"))?;
+        }
+        let free = match self.spare.take() {
+            Some(spare) => spare,
+            None => self.free_segment()?,
+        };
+        let number = self.next.segment;
+        let start = self.active.as_ref().map_or(0, Active::position);
+        let address = Address { instance: self.instance, segment: number };
+        let (map, segment) = match free.activate(&self.dir, address, start) {
+            Ok(activated) => activated,
+            Err((free, source)) => {
+                self.spare = Some(free);
+                return Err(CommitError::Io { action: "name the next segment", source });
+            }
+        };
+        self.next.segment += 1;
+        let synced = DATA_START;
+        let active = Active { map, number, start, end: synced, synced, suspect: false };
+        // Drops our half of the old one before the reader can know that it is full: then the reader
+        // can have it whole.
+        self.active = Some(active);
+        self.shared.arrive(Arc::new(segment));
+        if self.options.sync != Sync::None {
+            self.sync_names().map_err(failed("make the new segment's name durable"))?;
+        }
+        Ok(())
+    }
+
+    /// A segment whose name may not survive a power cut is not used.
+    fn sync_names(&mut self) -> io::Result<()> {
+        let synced = file::sync_directory(&self.dir);
+        if let Some(active) = &mut self.active {
+            active.suspect = synced.is_err();
+        }
+        synced
+    }
+
+    /// A released segment, whose pages are in the cache, or else a new one within the quota.
+    fn free_segment(&self) -> Result<FreeSegment, CommitError> {
+        if let Some(free) = self.shared.take_free() {
+            return Ok(free);
+        }
+        let segment_bytes = self.options.segment_bytes;
+        let bytes_max = self.options.bytes_max;
+        let used_bytes = self.shared.used_bytes();
+        if used_bytes.saturating_add(segment_bytes) > bytes_max {
+            return Err(CommitError::Full { used_bytes, bytes_max });
+        }
+        let free = FreeSegment::create(&self.dir, segment_bytes)
+            .map_err(|source| CommitError::Io { action: "allocate a segment", source })?;
+        self.shared.count_created(segment_bytes);
+        Ok(free)
+    }
+}
+
+/// A group's layout.
+struct Plan {
+    header: GroupHeader,
+    positions: Vec<RingPosition>,
+    frames: Vec<FrameHeader>,
+}
+
+impl Active {
+    /// Copies the group behind `committed`, where nobody looks.
+    fn append(&mut self, instance: InstanceId, group: &Group<'_>, plan: &Plan) {
+        let address = Address { instance, segment: self.number };
+        let header = plan.header.encode(&address, self.end, &plan.positions);
+        self.map.write(self.end, &[&header]);
+        let mut at = self.end + header.len();
+        for (batch, frame) in group.batches.iter().zip(&plan.frames) {
+            let header = frame.encode(&address, at, batch);
+            let unpadded_bytes = header.len()
+                + FRAME_WORDS_BYTES
+                + batch.topic.len()
+                + BATCH_HEADER_BYTES
+                + batch.body.len();
+            let padding_bytes = frame.frame_bytes as usize - unpadded_bytes;
+            self.map.write(
+                at,
+                &[
+                    &header,
+                    &[0; FRAME_WORDS_BYTES],
+                    batch.topic.as_bytes(),
+                    batch.header,
+                    batch.body,
+                    &[0; format::ALIGNMENT][..padding_bytes],
+                ],
+            );
+            at += frame.frame_bytes as usize;
+        }
+    }
+
+    /// The commit: one store.
+    fn accept(&mut self, group_bytes: usize) {
+        self.end += group_bytes;
+        self.store_committed();
+        self.map.freeze(self.end);
+    }
+
+    /// Data first, then `committed`: a power cut in between leaves a whole group above it.
+    fn sync_appended(&mut self, group_bytes: usize) -> io::Result<()> {
+        let end = self.end + group_bytes;
+        self.map.mapping().sync(self.synced..end)?;
+        let committed = (end - DATA_START) as u64;
+        // Release: as in `store_committed`.
+        self.map.mapping().atomic_u64(COMMITTED).store(committed, Ordering::Release);
+        self.map.mapping().sync(0..DATA_START)?;
+        self.synced = end;
+        Ok(())
+    }
+
+    /// After a failed sync: the group must not be found by recovery, since its records are still in
+    /// the rings and will be committed elsewhere.
+    fn withdraw(&mut self) {
+        self.store_committed();
+        self.map.write(self.end, &[&[0; GROUP_HEADER_BYTES]]);
+        self.suspect = true;
+    }
+
+    /// Makes durable what was committed since the last time.
+    fn sync_rest(&mut self) -> io::Result<()> {
+        if self.suspect || self.synced == self.end {
+            return Ok(());
+        }
+        let mapping = self.map.mapping();
+        let result = mapping.sync(self.synced..self.end).and_then(|()| mapping.sync(0..DATA_START));
+        match &result {
+            Ok(()) => self.synced = self.end,
+            Err(_) => self.suspect = true,
+        }
+        result
+    }
+
+    fn store_committed(&self) {
+        let committed = (self.end - DATA_START) as u64;
+        // Release: the group's bytes are in the mapping before; recovery is the partner.
+        self.map.mapping().atomic_u64(COMMITTED).store(committed, Ordering::Release);
+    }
+}
+
+/// The highest position per ring.
+fn merge(earlier: &[RingPosition], later: &[RingPosition]) -> Vec<RingPosition> {
+    if earlier.is_empty() {
+        return later.to_vec();
+    }
+    let mut highest = BTreeMap::<RingId, u64>::new();
+    for RingPosition { ring, position } in earlier.iter().chain(later) {
+        let entry = highest.entry(*ring).or_default();
+        *entry = (*entry).max(*position);
+    }
+    highest.into_iter().map(|(ring, position)| RingPosition { ring, position }).collect()
+}
