@@ -128,15 +128,16 @@ fn the_sources_are_tidy() {
 
 fn collect(root: &Path, folder: &Path, sources: &mut Vec<(String, String)>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
-    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     paths.sort();
     for path in paths {
         let skipped = ["target", "corpus", "artifacts", "node_modules", ".venv"];
         if path.is_dir() && !skipped.iter().any(|name| path.ends_with(name)) {
             collect(root, &path, sources);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
-            sources.push((name, fs::read_to_string(&path).unwrap()));
+            let name = path.strip_prefix(root).expect("walked from the root");
+            let text = fs::read_to_string(&path).expect("a source is readable UTF-8");
+            sources.push((name.to_string_lossy().into_owned(), text));
         }
     }
 }
