@@ -1,0 +1,106 @@
+//! Tests of the mapping: bounds, what a file shows, the append pair, failed allocation.
+
+use super::*;
+use std::os::unix::fs::MetadataExt;
+
+#[test]
+fn what_is_stored_is_in_the_file_and_blocks_are_allocated() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    let mut mapping = Mapping::create(&path, 8192).unwrap();
+    let metadata = fs::metadata(&path).unwrap();
+    assert_eq!(metadata.len(), 8192);
+    assert!(metadata.blocks() * 512 >= 8192, "a hole would be a SIGBUS on a full disk");
+    assert_eq!(metadata.mode() & 0o777, 0o600);
+    mapping.populate(0..8192).unwrap();
+    mapping.write(4095, b"ab");
+    mapping.atomic_u64(64).store(7, Ordering::Release);
+    mapping.atomic_u32(8188).store(9, Ordering::Release);
+    mapping.sync(0..8192).unwrap();
+    drop(mapping);
+
+    let bytes = fs::read(&path).unwrap();
+    assert_eq!(&bytes[4095..4097], b"ab");
+    assert_eq!(bytes[64], 7);
+    let again = Mapping::open(&path).unwrap();
+    assert_eq!(again.len(), 8192);
+    assert_eq!(again.atomic_u32(8188).load(Ordering::Acquire), 9);
+    let mut copy = [0; 2];
+    again.read_into(4095, &mut copy);
+    assert_eq!(&copy, b"ab");
+    again.touch(0..8192);
+    again.read_into(4095, &mut copy);
+    assert_eq!(&copy, b"ab", "touching changes nothing");
+}
+
+#[test]
+fn create_takes_no_existing_file_and_open_no_link_and_no_empty_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    fs::write(&path, b"").unwrap();
+    assert_eq!(Mapping::create(&path, 4096).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    assert!(path.exists(), "a file that was there is not ours to remove");
+    assert_eq!(Mapping::open(&path).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    assert!(Mapping::open(&link).is_err());
+    assert!(Mapping::anonymous(0).is_err());
+}
+
+#[test]
+fn a_failed_allocation_leaves_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    assert!(Mapping::create(&path, 1 << 60).is_err());
+    assert!(!path.exists());
+}
+
+#[test]
+fn zeros_are_written_where_nothing_can_be_allocated() {
+    let file = tempfile::tempfile().unwrap();
+    write_zeros(&file, 150_000).unwrap();
+    let metadata = file.metadata().unwrap();
+    assert_eq!(metadata.len(), 150_000);
+    assert!(metadata.blocks() * 512 >= 150_000);
+}
+
+#[test]
+fn bounds_and_alignment_are_checked() {
+    let mapping = Mapping::anonymous(4096).unwrap();
+    let panics = |f: &dyn Fn()| {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_err();
+    };
+    mapping.atomic_u64(4088);
+    panics(&|| {
+        mapping.atomic_u64(4096);
+    });
+    panics(&|| {
+        mapping.atomic_u64(4);
+    });
+    panics(&|| {
+        mapping.atomic_u32(4094);
+    });
+    panics(&|| {
+        mapping.atomic_u64(usize::MAX - 7);
+    });
+    panics(&|| mapping.read_into(4090, &mut [0; 7]));
+    panics(&|| mapping.populate(0..4097).unwrap());
+}
+
+#[test]
+fn the_pair_writes_above_and_reads_below_the_mark() {
+    let (mut writer, reader) = append_pair(Mapping::anonymous(4096).unwrap(), 64, 64);
+    writer.write(64, &[b"one", b"two"]);
+    assert!(std::panic::catch_unwind(|| reader.slice(64..70).to_vec()).is_err(), "not frozen");
+    writer.freeze(70);
+    assert_eq!(reader.slice(64..70), b"onetwo");
+    assert!(std::panic::catch_unwind(|| reader.slice(63..70).to_vec()).is_err(), "words");
+    let below = std::panic::AssertUnwindSafe(|| writer.write(69, &[b"x"]));
+    assert!(std::panic::catch_unwind(below).is_err(), "frozen");
+
+    let other = reader.clone();
+    let reader = reader.into_mapping().unwrap_err();
+    drop(other);
+    drop(writer);
+    assert_eq!(reader.into_mapping().unwrap().len(), 4096);
+}

@@ -1,0 +1,12 @@
+//! What the operating system gives: mappings, private files, locks, the time stamp counter.
+//!
+//! Owns the unsafe calls outside `ring::raw`; every block says why it is sound. Knows nothing of
+//! records, batches or formats.
+#![allow(unsafe_code)]
+
+pub mod file;
+pub mod lock;
+pub mod mapping;
+pub mod memory;
+pub mod signals;
+pub mod tsc;
