@@ -3,7 +3,6 @@
 //! `make docs-generate` (or `LOGDRIVE_DOCS_WRITE=1`) rewrites the file; otherwise a difference
 //! fails.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use logdrive::config::OPTIONS;
@@ -90,7 +89,7 @@ fn generate(options: &[OptionSpec]) -> String {
     for spec in options {
         if spec.group != group {
             group = spec.group;
-            write!(text, "\n## {group}\n").unwrap();
+            text.push_str(&format!("\n## {group}\n"));
         }
         let default = match spec.default {
             "" if spec.name == "topic" => "from the URL".to_owned(),
@@ -98,10 +97,11 @@ fn generate(options: &[OptionSpec]) -> String {
             value => format!("`{value}`"),
         };
         let kind = spec.accepts.kind.name();
-        write!(text, "\n### `{}`\n\n", spec.name).unwrap();
-        write!(text, "{kind}, default {default}: {}.\n\n", spec.accepts).unwrap();
+        text.push_str(&format!("\n### `{}`\n\n", spec.name));
+        text.push_str(&format!("{kind}, default {default}: {}.\n\n", spec.accepts));
         for line in spec.documentation.lines() {
-            writeln!(text, "{}", line.trim_start()).unwrap();
+            text.push_str(line.trim_start());
+            text.push('\n');
         }
     }
     text

@@ -139,6 +139,9 @@ mod tests {
     fn edit_distance_counts_insertions_deletions_and_substitutions() {
         assert_eq!(edit_distance("", "abc"), 3);
         assert_eq!(edit_distance("kitten", "sitting"), 3);
+        assert_eq!(edit_distance("sitting", "kitten"), 3);
+        assert_eq!(edit_distance("xabcd", "abcd"), 1);
+        assert_eq!(edit_distance("abcd", "xabcd"), 1);
         assert_eq!(edit_distance("LINGER", "linger"), 0);
     }
 

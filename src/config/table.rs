@@ -50,13 +50,13 @@ options! {
         dir: Option<PathBuf> =
             ("ring.dir", "", Accepts::or_unset(Kind::Path, "a 0700 directory on the tmpfs"));
         /// Size of the arena, for all threads together. It absorbs bursts: at 200 bytes per record
-        /// 1 MiB holds about 5,000 records that are not yet batched.
+        /// 1 MiB holds some 4,000 records that are not yet batched.
         bytes_max: Option<u64> = ("ring.bytes_max", "0", Accepts::or_unset(
             Kind::Bytes(MIB, 4 * GIB),
             "automatic: the least of 32 MiB, 1/4 of the free tmpfs, 1/16 of the memory limit",
         ));
         /// How many threads may have a ring at the same time. The log call of one more thread is
-        /// refused with `TOO_MANY_THREADS`. Costs 128 bytes or so each, used or not.
+        /// refused with `TOO_MANY_THREADS`. Each takes an entry in the arena's head, used or not.
         threads_max: u32 = ("ring.threads_max", "4096", count(1, 65_536));
         /// What a log call does when the arena is full: `refuse` returns `RING_FULL` at once,
         /// `block` waits for room at most `ring.full_deadline`. Both are counted.
@@ -74,8 +74,8 @@ options! {
 
     /// How records are drained from the rings, encoded and compressed.
     "Batch" batch: BatchSettings {
-        /// Compression of batches. `lz4` costs least per byte saved; `zstd` makes batches about a
-        /// third smaller for several times the processor time; `none` suits a fast local network.
+        /// Compression of batches. `lz4` and `snappy` cost little processor time; `zstd` and `gzip`
+        /// make smaller batches for more of it; `none` suits a fast local network.
         codec: Codec = ("codec", "lz4", choice(Codec::NAMES));
         /// Level of `gzip` (1 to 9) or `zstd` (1 to 19): higher is smaller and slower. The other
         /// codecs have no levels.
@@ -85,7 +85,7 @@ options! {
         /// severity and attributes as record headers; `json` is one object with all of it.
         format: Format = ("format", "text", choice(Format::NAMES));
         /// Resolution of the time that travels: Kafka's own field holds milliseconds; `ns` adds a
-        /// record header with the nanoseconds, about 20 bytes per record before compression.
+        /// record header with the nanoseconds, which makes every record larger.
         timestamps: Timestamps = ("timestamps", "ms", choice(Timestamps::NAMES));
         /// How long a record may wait for others to share its batch. Higher compresses better and
         /// costs less per record; lower arrives sooner. 0 seals at every poll.
@@ -124,7 +124,9 @@ options! {
         ));
         /// Size of one segment file, preallocated. Space is given back by whole segments. At most
         /// half of `spool.bytes_max`.
-        segment_bytes: u64 = ("spool.segment_bytes", "4MiB", bytes(4 * MIB, 256 * MIB));
+        segment_bytes: u64 = (
+            "spool.segment_bytes", "4MiB", Accepts::of(Kind::Pages(4 * MIB, 256 * MIB))
+        );
         /// What gives way at the quota: `drop_oldest` the oldest stored batches, `drop_newest` the
         /// batch that was to be stored, `block` nothing: the rings fill and `ring.full` decides.
         /// Drops are counted, and reported to the receiver in-band.
@@ -167,10 +169,11 @@ options! {
 
     /// Which connection gets the next batch, and when connections are made, left and moved.
     "Fleet" fleet: FleetSettings {
-        /// Number of lanes, that is of connections that carry batches. Not above `lanes.max`.
+        /// Number of lanes, that is of connections that carry batches. Not above `lanes.max`. In
+        /// `kafka://` mode each broker has one lane instead, and neither option has an effect.
         lanes: Option<u32> =
-            ("lanes", "0", Accepts::or_unset(Kind::Count(1, 1_024), "automatic, from the load"));
-        /// Most lanes that the automatic choice opens.
+            ("lanes", "0", Accepts::or_unset(Kind::Count(1, 1_024), "automatic: one for each receiver"));
+        /// Most lanes that the automatic number of lanes may reach.
         lanes_max: u32 = ("lanes.max", "16", count(1, 1_024));
         /// Batches that one lane may have unacknowledged. More hide a longer round trip; a Kafka
         /// broker remembers the last 5 of a producer, so that is the limit.
@@ -180,8 +183,8 @@ options! {
             ("lane.bytes_in_flight_max", "4MiB", bytes(MIB, 256 * MIB));
         /// Compressed bytes after which a lane drains and moves to another receiver, so that a new
         /// or restarted receiver gets its share. The first of the three triggers counts, each
-        /// with jitter. In `kafka://` mode the partitions' leaders decide instead, and the three
-        /// have no effect.
+        /// with a jitter of 15 %. In `kafka://` mode the partitions' leaders decide instead, and
+        /// the three have no effect.
         rebind_bytes: Option<u64> =
             ("rebind.bytes", "256MiB", Accepts::or_unset(Kind::Bytes(MIB, 1024 * GIB), "off"));
         /// Records after which a lane moves; see `rebind.bytes`.

@@ -184,6 +184,7 @@ fn values_just_outside_their_range_are_refused() {
         ("lane.batches_in_flight_max", "5", "6"),
         ("spool.sync", "none", "0"),
         ("spool.segment_bytes", "4MiB", "257MiB"),
+        ("spool.segment_bytes", "4100KiB", "5000000"),
         ("codec", "zstd", "ZSTD"),
         ("idempotence", "false", "no"),
         ("name", "a.b-c_9", ".."),

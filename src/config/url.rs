@@ -25,6 +25,15 @@ pub(super) fn parse(url: &str) -> Result<Url, ConfigError> {
     if url.len() > URL_BYTES_MAX {
         return problem(format!("it is longer than {URL_BYTES_MAX} bytes"));
     }
+    // First, before any message repeats a part. A password may hold an unescaped `/` or `?`, so the
+    // whole text is searched for the end of it.
+    if url.contains('@') {
+        return problem(
+            "a user or password does not belong in a URL, where logs and process lists show it \
+             (an `@` that is meant is written %40)"
+                .to_owned(),
+        );
+    }
     let Some((scheme, rest)) = url.split_once("://") else {
         return problem(format!("it has no scheme; known are {}", schemes()));
     };
@@ -37,14 +46,6 @@ pub(super) fn parse(url: &str) -> Result<Url, ConfigError> {
         Some((authority, path)) => (authority, path),
         None => (place, ""),
     };
-    // A password may hold an unescaped `/` or `?`, so the whole text is searched for its end.
-    if rest.contains('@') {
-        return problem(
-            "a user or password does not belong in a URL, where logs and process lists show it \
-             (an `@` that is meant is written %40)"
-                .to_owned(),
-        );
-    }
     if rest.contains('#') {
         return problem("it has a fragment; a `#` that is meant is written %23".to_owned());
     }
@@ -87,6 +88,10 @@ fn parse_hosts(authority: &str) -> Result<Vec<(String, u16)>, ConfigError> {
 }
 
 fn parse_host(text: &str) -> Result<(String, u16), ConfigError> {
+    // Not repeated in the message: it may be the `@` behind a password.
+    if text.contains('%') {
+        return problem("a host holds a percent escape; write it as it is".to_owned());
+    }
     let shown = excerpt(text);
     if text.is_empty() {
         return problem("a host is empty; write host:port,host:port".to_owned());
@@ -248,10 +253,16 @@ mod tests {
 
     #[test]
     fn a_password_is_refused_and_never_repeated() {
-        for url in ["kafka://me:secret@h/t", "kafka://me:sec/secret@h/t", "kafka://me:?secret@h"] {
+        for url in [
+            "kafka://me:secret@h/t",
+            "kafka://me:sec/secret@h/t",
+            "kafka://me:?secret@h",
+            "me:secret@kafka://h/t",
+        ] {
             let message = message(url);
             assert!(message.contains("password") && !message.contains("secret"), "{message}");
         }
+        assert!(!message("kafka://me:secret%40h/t").contains("secret"));
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(super) const GIB: u64 = 1 << 30;
 pub enum Kind {
     /// A number of bytes, `min..=max`.
     Bytes(u64, u64),
+    /// A number of bytes that is a multiple of 4096, `min..=max`.
+    Pages(u64, u64),
     /// A time span, `min..=max`.
     Duration(Duration, Duration),
     /// A plain number, `min..=max`.
@@ -59,7 +61,7 @@ impl Kind {
     /// The kind in one word: `size`, `duration`, `count`, `choice`, `flag`, `text` or `path`.
     pub const fn name(&self) -> &'static str {
         match self {
-            Kind::Bytes(..) => "size",
+            Kind::Bytes(..) | Kind::Pages(..) => "size",
             Kind::Duration(..) => "duration",
             Kind::Count(..) => "count",
             Kind::Choice(_) | Kind::ChoiceOrDuration(..) => "choice",
@@ -79,6 +81,10 @@ impl fmt::Display for Accepts {
         match self.kind {
             Kind::Bytes(min, max) => {
                 write!(f, "a size from {} to {}", display_bytes(min), display_bytes(max))
+            }
+            Kind::Pages(min, max) => {
+                let (min, max) = (display_bytes(min), display_bytes(max));
+                write!(f, "a multiple of 4KiB from {min} to {max}")
             }
             Kind::Duration(min, max) => {
                 let (min, max) = (display_duration(min), display_duration(max));
@@ -119,6 +125,9 @@ impl Value for u64 {
     fn parse(text: &str, kind: &Kind) -> Option<Self> {
         let (value, min, max) = match *kind {
             Kind::Bytes(min, max) => (parse_bytes(text)?, min, max),
+            Kind::Pages(min, max) => {
+                (parse_bytes(text).filter(|bytes| bytes.is_multiple_of(PAGE_BYTES))?, min, max)
+            }
             Kind::Count(min, max) => (parse_number(text)?, min, max),
             Kind::Duration(..) | Kind::Choice(_) | Kind::ChoiceOrDuration(..) => return None,
             Kind::Flag | Kind::Text(..) | Kind::Path => return None,
@@ -239,6 +248,8 @@ const BYTE_UNITS: [(&str, u64); 10] = [
 /// In microseconds, rising.
 const TIME_UNITS: [(&str, u64); 5] =
     [("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000)];
+
+const PAGE_BYTES: u64 = 4 * KIB;
 
 /// `PATH_MAX` of Linux.
 const PATH_BYTES_MAX: usize = 4096;
