@@ -10,7 +10,7 @@
 //!
 //! That is Finagle's Peak EWMA (cost = smoothed latency * pending) with a tolerance: pure products
 //! give everything to whichever receiver is 1 % faster while the load is light. Lanes are few, so all
-//! are compared; there is one process, so no herd that two random choices would have to avoid. Among
+//! are compared; the load compared is our own and never stale, so no herd forms. Among
 //! equal costs goes first the candidate, then the lane, that got fewer bytes lately, and then chance:
 //! equal receivers get equal shares over any span of more than a few batches.
 //!

@@ -2,6 +2,7 @@
 
 use super::simulation::*;
 use crate::ids::Moment;
+use crate::proto::fleet::Batch;
 use crate::proto::fleet::CandidateState;
 use crate::proto::fleet::CloseReason;
 use crate::proto::fleet::LaneState;
@@ -59,11 +60,31 @@ fn a_single_frozen_receiver_gets_everything_when_it_thaws_by_restarting() {
     network.add_host(Options::default(), milliseconds(50));
     network.run(seconds(3));
     network.receivers[0].is_frozen = true;
-    network.run(seconds(30));
+    network.run(seconds(60));
+    let host = &network.hosts[0];
+    let closes = host.closes.len();
+    assert!(closes >= 3 && host.doubtful < 5 + closes, "{closes} probes, {}", host.doubtful);
     network.kill(0);
     network.run(seconds(30));
     network.restart(0);
     network.settle();
+}
+
+#[test]
+fn a_stalled_lane_gets_nothing_new_even_when_the_healthy_one_is_full() {
+    let mut network = Network::new(SEEDS[2], 2);
+    network.add_host(Options::default(), milliseconds(5));
+    network.run(seconds(3));
+    network.settle();
+    let mut now = network.now;
+    let fleet = &mut network.hosts[0].fleet;
+    let batch = |token| Batch { token, bytes: 1000, records: 1 };
+    let stalled = fleet.assign(now, batch(1_000_000), None).unwrap();
+    now = now.after(seconds(6));
+    let placed: Vec<_> =
+        (0..20).map_while(|token| fleet.assign(now, batch(2_000_000 + token), None)).collect();
+    assert_eq!(placed.len(), 5, "the window of the healthy lane");
+    assert!(placed.iter().all(|lane| *lane != stalled));
 }
 
 #[test]

@@ -19,7 +19,6 @@ use crate::proto::fleet::Batch;
 use crate::proto::fleet::CloseReason;
 use crate::proto::fleet::Endpoint;
 use crate::proto::fleet::Fleet;
-use crate::proto::fleet::LaneState;
 use crate::proto::fleet::Options;
 use crate::proto::fleet::random::Random;
 
@@ -58,6 +57,7 @@ pub(super) struct Host {
     pub(super) doubtful: usize,
     /// The longest that a batch waited for a lane, since the test last set it to zero.
     pub(super) longest_wait: Duration,
+    /// The most lanes that were on their way at one time.
     pub(super) moving_most: usize,
 }
 
@@ -344,7 +344,7 @@ impl Network {
             self.after(delay, Event::Arrived(number, lane, serial, batch.token));
         }
         let host = &mut self.hosts[number];
-        let moving = host.fleet.lanes().filter(|lane| lane.state == LaneState::Draining).count();
+        let moving = host.fleet.lanes.iter().filter(|lane| lane.is_moving).count();
         host.moving_most = host.moving_most.max(moving);
         if let Some(at) = host.fleet.poll_timeout() {
             assert!(at > self.now, "seed {}: a timer in the past", self.seed);
