@@ -51,7 +51,7 @@ pub enum AdoptError {
 pub struct Options {
     /// Codec and batch sizes for the leftovers.
     pub encode: encode::Options,
-    /// Layout of the spool; its quota is raised by what the rings may hold.
+    /// Layout of the spool; its quota does not hold for what the rings left, which must go somewhere.
     pub spool: spool::Options,
     /// Bounds for reading the arena.
     pub ring: ring::Options,
@@ -85,7 +85,7 @@ pub fn adopt(slot: Slot, options: &Options, clock: &Clock) -> Result<Option<Sour
     }
     writer.publish();
     slot.remove_arena()?;
-    Ok(Some(Source { reader, slot }))
+    Ok(Some(Source { reader, writer: Some(writer), slot }))
 }
 
 /// The arena of a slot; one that is no arena is set aside.

@@ -122,6 +122,11 @@ impl Batcher {
         while !self.step() {}
     }
 
+    /// Gives the spool's writer back, after the thread has ended.
+    pub fn into_writer(self) -> spool::Writer {
+        self.writer
+    }
+
     /// One round; true when the batcher may end.
     fn step(&mut self) -> bool {
         let request = self.links.gate.requested();

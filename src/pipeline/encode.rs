@@ -192,7 +192,7 @@ impl Encoder {
 
     /// Encodes all records of `slice`.
     pub fn encode(&mut self, slice: &Slice, ticket: Ticket) -> Result<SealedGroup, EncodeError> {
-        self.encode_with(slice, ticket, RecordView::parse)
+        self.encode_with(slice, ticket, |bytes| RecordView::parse(bytes))
     }
 
     /// Encodes a placeholder for each record of `slice`, which could not be encoded as they are.

@@ -1,10 +1,13 @@
 //! What the batcher's and the sender's threads tell each other beside the spool: a few flags and the
 //! spools of dead processes. Plain state behind atomics and one lock; nobody waits here.
 
+use std::io;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
+
+use thiserror::Error;
 
 use crate::pipeline::slots::Slot;
 use crate::spool;
@@ -13,8 +16,35 @@ use crate::spool;
 pub struct Source {
     /// Reads it.
     pub reader: spool::Reader,
+    /// Its other half, needed to remove it; our own is the batcher's while that runs.
+    pub writer: Option<spool::Writer>,
     /// Removed when the reader is drained, unless it is our own.
     pub slot: Slot,
+}
+
+impl Source {
+    /// Removes spool and slot where everything in them has ended; otherwise leaves them for the next
+    /// process of this name. True where they are gone.
+    pub fn remove_drained(self) -> Result<bool, RemoveError> {
+        let Source { reader, writer, slot } = self;
+        let Some(writer) = writer else { return Ok(false) };
+        if !spool::remove_drained(writer, reader)? {
+            return Ok(false);
+        }
+        slot.remove()?;
+        Ok(true)
+    }
+}
+
+/// Why a drained slot could not be removed; it is adopted and removed later.
+#[derive(Debug, Error)]
+pub enum RemoveError {
+    /// The spool's files.
+    #[error(transparent)]
+    Spool(#[from] spool::SpoolError),
+    /// The slot's own files.
+    #[error("cannot remove the slot: {0}")]
+    Slot(#[from] io::Error),
 }
 
 /// See the module's head.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <ring root>/<name>/<instance>/   lock  arena           on tmpfs
-//! <spool root>/<name>/<instance>/  lock  slot  ledger  *.seg     the same directory unless spool.dir is set
+//! <spool root>/<name>/<instance>/  lock  slot  and the spool's files, in the same directory unless spool.dir is set
 //! ```
 //!
 //! Owns their life: made under a fresh instance id, adopted when their owner is dead (its record lock is gone;
@@ -173,19 +173,12 @@ impl Slot {
         fs::rename(self.arena_path(), self.ring_dir.join("arena.unreadable"))
     }
 
-    /// Removes the slot after everything in it was delivered or accounted for.
+    /// Removes the slot after its spool's files were removed.
     ///
     /// The lock goes last, then the directories; one that holds anything unknown stays.
     pub fn remove(self) -> io::Result<()> {
         self.remove_arena()?;
-        for entry in fs::read_dir(&self.spool_dir)? {
-            let path = entry?.path();
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let is_ours = name.ends_with(".seg") || matches!(name, "ledger" | SLOT_FILE);
-            if is_ours {
-                fs::remove_file(&path)?;
-            }
-        }
+        fs::remove_file(self.spool_dir.join(SLOT_FILE))?;
         let mut dirs = vec![self.spool_dir.clone()];
         if self.ring_dir != self.spool_dir && self.ring_dir.is_dir() {
             dirs.push(self.ring_dir.clone());

@@ -118,7 +118,7 @@ impl Sender {
         }
     }
 
-    fn store_bindings(&mut self, id: SpaceId, bindings: Vec<(u64, sequence::Binding)>) {
+    pub(super) fn store_bindings(&mut self, id: SpaceId, bindings: Vec<(u64, sequence::Binding)>) {
         let partition = self.spaces.get(id).partition;
         for (token, numbers) in bindings {
             let Some(flight) = self.flights.get(token).cloned() else { continue };

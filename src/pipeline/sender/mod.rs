@@ -169,7 +169,7 @@ impl Sender {
         self.flights.take_source(OWN)
     }
 
-    /// Moves what is left of adopted spools out, after the thread has ended.
+    /// After a panic: fresh connections, everything on its way waits to be sent again.
     fn start_over(&mut self) {
         let now = self.clock.moment();
         self.connections.clear();
@@ -412,9 +412,7 @@ impl Sender {
         for index in self.flights.drained() {
             if let Some(source) = self.flights.take_source(index) {
                 self.tally.finish_adopted(&source);
-                let Source { reader, slot } = source;
-                drop(reader);
-                if slot.remove().is_err() {
+                if source.remove_drained().is_err() {
                     self.counters.batch.spool_errors.add(1);
                 }
             }
