@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod checksum;
+mod client;
 pub mod clock;
 pub mod config;
 pub mod error;
@@ -21,3 +22,11 @@ mod sync;
 pub mod sys;
 #[doc(hidden)]
 pub mod transport;
+
+pub use client::Client;
+pub use client::Logger;
+pub use config::Config;
+pub use error::Code;
+pub use error::Error;
+pub use record::Severity;
+pub use stats::Snapshot;

@@ -97,7 +97,7 @@ impl StartError {
 
 /// See the module's head.
 pub struct Pipeline {
-    registry: Registry,
+    registry: Arc<Registry>,
     clock: Clock,
     gate: Arc<Gate>,
     handover: Arc<Handover>,
@@ -189,7 +189,7 @@ impl Pipeline {
             StartError::io("start the batcher's thread")(error)
         })?;
         Ok(Self {
-            registry: Registry::new(arena),
+            registry: Arc::new(Registry::new(arena)),
             clock,
             gate,
             handover,
@@ -202,7 +202,7 @@ impl Pipeline {
 
     /// Hands each thread its producer.
     #[inline(always)]
-    pub fn registry(&self) -> &Registry {
+    pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
     }
 
@@ -212,11 +212,11 @@ impl Pipeline {
         &self.clock
     }
 
-    /// Waits until everything accepted before the call is acknowledged or accounted for.
-    pub fn flush(&self, deadline: Duration) -> bool {
-        let request = self.gate.request();
+    /// Asks for everything accepted so far to be sealed; the request is waited for without the pipeline.
+    pub fn request_flush(&self) -> FlushRequest {
+        let number = self.gate.request();
         self.registry.arena().nudge_consumer();
-        self.gate.wait(request, deadline)
+        FlushRequest { gate: self.gate.clone(), number }
     }
 
     /// The figures as they are now.
@@ -254,7 +254,7 @@ impl Pipeline {
     pub fn stop(&mut self, deadline: Duration) -> bool {
         let Some((batcher, sender)) = self.threads.take() else { return true };
         self.registry.close();
-        let is_resolved = self.flush(deadline);
+        let is_resolved = self.request_flush().wait(deadline);
         self.handover.stop_batcher();
         self.registry.arena().nudge_consumer();
         // Caught panics never end our threads, so joining them fails only if std itself panicked.
@@ -270,6 +270,20 @@ impl Pipeline {
             // Everything is resolved; what could not be removed is removed by the next process.
             Err(_kept) => is_resolved,
         }
+    }
+}
+
+/// A flush that was asked for.
+pub struct FlushRequest {
+    gate: Arc<Gate>,
+    number: u64,
+}
+
+impl FlushRequest {
+    /// Waits until everything accepted before the request is acknowledged or accounted for; false
+    /// where `deadline` passes first.
+    pub fn wait(&self, deadline: Duration) -> bool {
+        self.gate.wait(self.number, deadline)
     }
 }
 

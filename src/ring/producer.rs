@@ -4,6 +4,7 @@
 //! one release-store. Everything else (a new chunk, a record that spans chunks) is off that path.
 //! Invariant: a call either publishes one whole record or leaves `tail` as it was and says why.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -331,6 +332,12 @@ impl Claim<'_> {
             cursor.skip(layout::aligned(bytes));
             self.producer.publish(layout::FRAME_HEAD_BYTES + layout::aligned(bytes));
         }
+    }
+}
+
+impl fmt::Write for Claim<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.put(text.as_bytes()).map_err(|_| fmt::Error)
     }
 }
 

@@ -33,9 +33,6 @@ pub enum ConnectionError {
     /// The peer broke the protocol, or was silent for too long.
     #[error("{0}")]
     Session(#[from] SessionError),
-    /// The session could not even be started.
-    #[error("the protocol refuses our settings: {0}")]
-    Settings(String),
 }
 
 /// A request being written: four pieces, of which the middle two are a batch.

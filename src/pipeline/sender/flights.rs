@@ -153,11 +153,6 @@ impl Flights {
         self.flights.iter().map(|(token, flight)| (*token, flight))
     }
 
-    /// Whether nothing is on its way.
-    pub fn is_empty(&self) -> bool {
-        self.flights.is_empty()
-    }
-
     /// The batch left its lane and may go to any other.
     pub fn wait(&mut self, token: u64) {
         if let Some(flight) = self.flights.get_mut(&token) {
