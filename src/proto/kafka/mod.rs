@@ -4,6 +4,7 @@
 //! `server` which requests our receiver understands. Nothing here looks into a record batch: it is
 //! 61 bytes of header and an opaque body.
 
+pub mod broker;
 pub mod errors;
 pub mod server;
 pub mod wire;
