@@ -1,5 +1,6 @@
 //! logdrive.
 
+pub mod batch;
 pub mod checksum;
 pub mod clock;
 pub mod error;
