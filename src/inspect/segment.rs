@@ -93,6 +93,9 @@ impl SegmentReader {
     /// # Errors
     /// When the file cannot be positioned.
     pub fn seek(&mut self, position: u64) -> io::Result<()> {
+        if self.position == position {
+            return Ok(());
+        }
         self.position = position;
         self.file.seek(SeekFrom::Start(position)).map(|_| ())
     }
