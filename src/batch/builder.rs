@@ -94,7 +94,7 @@ const IDENTITY_HEADER_BYTES: usize = 1 + IDENTITY_NAME.len() + 1 + IDENTITY_BYTE
 const _: () = assert!(5 * varint::VARINT_BYTES_MAX < PREFIX_BYTES);
 
 impl Builder {
-    /// An empty builder with room for `raw_bytes` bytes of records; it grows when they are exceeded.
+    /// An empty builder with room for `raw_bytes` bytes of records; it grows beyond them.
     pub fn with_capacity(raw_bytes: usize) -> Self {
         Self { records: Vec::with_capacity(raw_bytes), ..Self::default() }
     }
@@ -140,7 +140,8 @@ impl Builder {
         }
     }
 
-    /// Appends the body to `out` and resets the builder.
+    /// Appends the body to `out` and resets the builder. An empty `out` may be exchanged for the
+    /// builder's own buffer instead of copying.
     ///
     /// `identity.record_count` must be [`Builder::record_count`]. The result may exceed
     /// [`crate::batch::BATCH_BYTES_MAX_HARD`]; such a batch must be split before it is sent.

@@ -2,7 +2,7 @@
 //! producer is bound to it.
 //!
 //! Owns the layout; no other file knows an offset of it. Knows nothing of records or codecs' bytes.
-//! Invariant: whatever [`Header::decode`] returns has passed every check that needs only the header.
+//! Invariant: what [`Header::decode`] returns has passed every check that needs only the header.
 
 use thiserror::Error;
 
@@ -170,7 +170,7 @@ impl Header {
 
     /// Reads and checks the first 61 bytes of `bytes`; what follows them is not looked at.
     ///
-    /// The CRC and everything that needs the body is checked by [`crate::batch::validate`].
+    /// The CRC and everything that needs the body is checked by [`crate::batch::validate()`].
     pub fn decode(bytes: &[u8]) -> Result<Header, HeaderError> {
         // An old format is shorter, and its sender deserves the clearer message.
         if let Some(&magic) = bytes.get(MAGIC).filter(|&&magic| magic != MAGIC_V2) {
@@ -210,9 +210,7 @@ impl Header {
     fn check(&self) -> Result<(), HeaderError> {
         let Header { batch_length, record_count, last_offset_delta, producer_id, .. } = *self;
         let header_length = HEADER_BYTES - LENGTH_OVERHEAD_BYTES;
-        if usize::try_from(batch_length).is_ok_and(|length| length >= header_length) {
-            // Long enough.
-        } else {
+        if !usize::try_from(batch_length).is_ok_and(|length| length >= header_length) {
             return Err(HeaderError::Length { batch_length });
         }
         if self.attributes & LOG_APPEND_TIME != 0 {

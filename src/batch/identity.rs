@@ -1,7 +1,7 @@
-//! The record header that names a batch for ever (I11), on the first record of every batch we build.
+//! The record header that names a batch for ever (I11), on the first record of each that we build.
 //!
-//! Owns its name and its 36 bytes. Invariant: it is the record's first header and has a fixed width,
-//! so that the builder can reserve it with the first record and fill it in at seal.
+//! Owns its name and its 36 bytes. Invariant: it is the record's first header and has a fixed
+//! width, so that the builder can reserve it with the first record and fill it in at seal.
 //!
 //! ```text
 //!  0  16  instance         16  8  batch number

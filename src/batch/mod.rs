@@ -10,10 +10,10 @@
 //!        header as it is sent: the CRC combined from 40 header bytes and the body's checksum
 //! ```
 //!
-//! The same bytes lie in the spool, on the Kafka wire and in a receiver's files, so this module is the
-//! only one that knows them: [`Header`] the 61 bytes, [`varint`] and the builder the records,
-//! [`codec`] the bodies. Everything that is read is hostile until checked: lengths are bounded
-//! before use, decompression stops at its cap, and nothing here panics on foreign bytes.
+//! The same bytes lie in the spool, on the Kafka wire and in a receiver's files, so this module is
+//! the only one that knows them: [`Header`] the 61 bytes, [`Builder`] and [`RecordIter`] the
+//! records, [`codec`] the bodies. Everything that is read is hostile until checked: lengths are
+//! bounded before use, decompression stops at its cap, and nothing here panics on foreign bytes.
 //!
 //! Invariants: a sealed body never changes (I4); the first record of every batch we build carries
 //! its identity as its first header (I11); offset deltas are 0..n-1, the last one n-1.
@@ -64,7 +64,7 @@ pub use validate::validate;
 /// The most bytes of a batch, header included, that we ever send: 1,000,000.
 ///
 /// Below the brokers' default `message.max.bytes` of 1,048,588, which counts the same bytes.
-/// A sealed batch above it must be [`split`].
+/// A sealed batch above it must be [`split()`].
 pub const BATCH_BYTES_MAX_HARD: usize = 1_000_000;
 
 /// The most bytes of uncompressed records a batch may hold: 16 MiB.

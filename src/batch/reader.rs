@@ -73,7 +73,7 @@ pub enum RecordProblem {
 pub struct RecordView<'a> {
     /// Milliseconds since the Unix epoch.
     pub timestamp_ms: i64,
-    /// Offset less the batch's base offset, as stated: see [`crate::batch::validate`].
+    /// Offset less the batch's base offset, as stated: see [`crate::batch::validate()`].
     pub offset_delta: i32,
     /// The key; `None` is null.
     pub key: Option<&'a [u8]>,

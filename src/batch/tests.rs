@@ -115,7 +115,7 @@ fn lines(count: usize) -> Vec<Owned> {
     (0..count).map(line).collect()
 }
 
-// --- golden vectors: accepted by librdkafka's mock, CRC-checked by Kafka's own Java classes -------
+// --- golden vectors: accepted by librdkafka's mock, CRC-checked by Kafka's own Java classes
 
 fn hex(text: &str) -> Vec<u8> {
     let digits: String = text.split_whitespace().collect();
@@ -191,7 +191,7 @@ fn golden_lz4_and_xerial_bodies() {
     }
 }
 
-// --- building and reading -------------------------------------------------------------------------
+// --- building and reading
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
@@ -330,7 +330,7 @@ fn real_log_lines_survive_every_codec_byte_for_byte() {
     }
 }
 
-// --- hostile bytes --------------------------------------------------------------------------------
+// --- hostile bytes
 
 /// `validate` of a header and body, signed anew so that the CRC does not hide the defect.
 fn judge(header: Header, body: &[u8]) -> Result<Header, BatchError> {

@@ -1,6 +1,7 @@
 //! Zig-zag LEB128, the integers inside a record (`varint` up to 32 bits, `varlong` up to 64).
 //!
-//! Owns the coding only. Small values are small whatever their sign: 0, -1, 1, -2 become 0, 1, 2, 3.
+//! Owns the coding only. Values near zero are short whatever their sign: 0, -1, 1, -2 become
+//! 0, 1, 2, 3.
 //! A `varint` and a `varlong` of the same value are the same bytes, so there is one writer; the
 //! readers differ in what they accept.
 
@@ -35,7 +36,7 @@ pub const fn zigzag_length(length: usize) -> u64 {
     (length as u64) << 1
 }
 
-/// How many bytes [`write`] takes for a zig-zagged integer: 1..=10.
+/// How many bytes [`write()`] takes for a zig-zagged integer: 1..=10.
 #[inline]
 pub const fn encoded_bytes(zigzagged: u64) -> usize {
     // ceil(bits / 7) without a division, for 1..=64 bits.
@@ -63,6 +64,10 @@ pub fn write(out: &mut [u8], at: usize, zigzagged: u64) -> usize {
 /// Appends a zig-zagged integer.
 #[inline]
 pub fn append(out: &mut Vec<u8>, zigzagged: u64) {
+    if zigzagged < 1 << 7 {
+        out.push(zigzagged as u8);
+        return;
+    }
     let mut bytes = [0; VARINT_BYTES_MAX];
     let end = write(&mut bytes, 0, zigzagged);
     out.extend_from_slice(&bytes[..end]);

@@ -1,7 +1,8 @@
 //! One LZ4 frame around `lz4_flex`'s blocks.
 //!
 //! ```text
-//! 04 22 4d 18 | FLG | BD | [u64 content size] | HC | { u32 length, block, [u32 checksum] }* | 00000000 | [u32 checksum]
+//! 04 22 4d 18 | FLG | BD | [u64 content size] | HC |
+//!     { u32 length, block, [u32 checksum] }* | 00000000 | [u32 checksum]
 //! ```
 //!
 //! Little-endian; a length with its high bit set is that of a stored block. Out go independent

@@ -41,9 +41,8 @@ impl<'a> CappedOutput<'a> {
         Ok(())
     }
 
-    /// Lets `fill` write to `room` fresh bytes, at most [`CappedOutput::remaining`], and keeps as many as it says.
-    ///
-    /// It sees what has arrived before as well: a window to copy from.
+    /// Lets `fill` write to `room` fresh bytes, at most [`CappedOutput::remaining`], and keeps as
+    /// many as it says. It sees what has arrived before as well: a window to copy from.
     pub(super) fn fill<E>(
         &mut self,
         room: usize,

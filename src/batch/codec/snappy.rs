@@ -1,9 +1,10 @@
 //! Snappy as Kafka knows it: xerial's framing out, xerial or one raw block in.
 //!
 //! ```text
-//! 82 "SNAPPY" 00 | u32 version 1 | u32 compatible with 1 | { u32 length, raw snappy of <= 32 KiB }*     big-endian
+//! 82 "SNAPPY" 00 | u32 version 1 | u32 compatible with 1 | { u32 length, raw snappy block }*
 //! ```
 //!
+//! Big-endian; a block of ours holds 32 KiB of records at most.
 //! Snappy's own framing format ("sNaPpY") is another one, which no Kafka client reads.
 
 use snap::raw::Decoder;

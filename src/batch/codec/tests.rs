@@ -107,11 +107,14 @@ fn a_body_has_one_frame_and_nothing_behind_it() {
         let trailing = DecompressError::TrailingBytes { codec, bytes: 1 };
         assert_eq!(expand(codec, &garbage), Err(trailing));
     }
+    for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        assert!(matches!(expand(codec, &[]), Err(DecompressError::Damaged { .. })), "{codec}");
+    }
     let snappy = compress(Codec::Snappy, None, b"some records");
     assert!(expand(Codec::Snappy, &[snappy.clone(), snappy].concat()).is_err());
 }
 
-// --- bombs: 1 GiB of zeros each -------------------------------------------------------------------
+// --- bombs: 1 GiB of zeros each
 
 fn assert_refused_within_the_limit(codec: Codec, bomb: &[u8]) {
     let mut out = Vec::new();
@@ -178,7 +181,7 @@ fn a_zstd_window_above_8_mib_is_refused() {
     assert!(matches!(refused, Err(DecompressError::Damaged { .. })), "{refused:?}");
 }
 
-// --- what foreign producers send ------------------------------------------------------------------
+// --- what foreign producers send
 
 #[test]
 fn a_raw_snappy_block_is_read() {
@@ -246,8 +249,9 @@ fn foreign_lz4(flg: u8, bd: u8, block_bytes: usize, records: &[u8]) -> Vec<u8> {
 
 #[test]
 fn lz4_frames_of_every_kind_are_read_and_their_checksums_checked() {
-    // Text only: a block of noise would be larger than its maximum, which real encoders store.
-    let records = content(600_000)[..300_000].to_vec();
+    // Noise that comes again 60,000 bytes later: a linked block needs nearly all of its window.
+    // A block of noise alone would be larger than its maximum, which real encoders store.
+    let records = content(120_000)[60_000..].repeat(5);
     for (bd, block_bytes) in [(0x40, 64 << 10), (0x50, 100_000), (0x70, 1 << 20)] {
         for optional in 0..16u8 {
             // Linked or not, block checksums, content size, content checksum.
@@ -265,6 +269,15 @@ fn lz4_frames_of_every_kind_are_read_and_their_checksums_checked() {
             assert!(expand(Codec::Lz4, &frame[..frame.len() - 1]).is_err());
         }
     }
+}
+
+#[test]
+fn a_wrong_content_size_of_an_lz4_frame_is_refused() {
+    let mut frame = foreign_lz4(0x68, 0x40, 64 << 10, b"fifteen letters");
+    frame[6] = 14;
+    frame[14] = (XxHash32::oneshot(0, &frame[4..14]) >> 8) as u8;
+    let refused = expand(Codec::Lz4, &frame).unwrap_err().to_string();
+    assert_eq!(refused, "the lz4 body is damaged: the content size is wrong");
 }
 
 #[test]

@@ -45,6 +45,10 @@ impl Compressor {
 }
 
 pub(super) fn decompress(body: &[u8], output: &mut CappedOutput<'_>) -> Result<(), Failure> {
+    // To the decoder no bytes are no frames and fine; a body is one frame.
+    if body.is_empty() {
+        return Err(Failure::damaged("it is empty"));
+    }
     let mut decoder = Decoder::with_buffer(body).map_err(Failure::damaged)?.single_frame();
     decoder.window_log_max(WINDOW_LOG_MAX).map_err(Failure::damaged)?;
     output.read_to_end(&mut decoder)?;
