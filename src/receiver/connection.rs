@@ -34,6 +34,13 @@ pub(crate) enum Received {
     End,
 }
 
+/// A whole frame, without its size.
+pub(crate) struct Arrived<'a> {
+    pub frame: &'a [u8],
+    pub broker: &'a Broker,
+    pub replies: &'a mut Replies,
+}
+
 /// One connection.
 pub(crate) struct Connection {
     pub stream: TcpStream,
@@ -90,17 +97,15 @@ impl Connection {
         }
     }
 
-    /// The first whole frame, without its size, and what it is to be answered with.
-    pub fn frame(
-        &mut self,
-        frame_bytes_max: u32,
-    ) -> Result<Option<(&[u8], &Broker, &mut Replies)>, FrameError> {
+    /// The first whole frame, with what it is answered by.
+    pub fn frame(&mut self, frame_bytes_max: u32) -> Result<Option<Arrived<'_>>, FrameError> {
         let filled = self.input.filled();
         let Some((prefix, rest)) = filled.split_first_chunk::<FRAME_PREFIX_BYTES>() else {
             return Ok(None);
         };
         let size = frame::frame_size(*prefix, frame_bytes_max)?;
-        Ok(rest.get(..size).map(|frame| (frame, &self.broker, &mut self.replies)))
+        let Self { broker, replies, .. } = self;
+        Ok(rest.get(..size).map(|frame| Arrived { frame, broker, replies }))
     }
 
     /// Says that a frame of `size` bytes was handled.

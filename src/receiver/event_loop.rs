@@ -24,6 +24,7 @@ use crate::proto::kafka::broker::Handled;
 use crate::proto::kafka::wire::frame::FrameError;
 use crate::receiver::append;
 use crate::receiver::append::Appender;
+use crate::receiver::connection::Arrived;
 use crate::receiver::connection::Connection;
 use crate::receiver::connection::Received;
 use crate::receiver::control::Control;
@@ -266,7 +267,7 @@ impl EventLoop {
                     FrameError::Negative(_) => Refusal::Malformed,
                 })
             })?;
-            let Some((frame, broker, replies)) = frame else { return Ok(()) };
+            let Some(Arrived { frame, broker, replies }) = frame else { return Ok(()) };
             let malformed = End::Refused(Refusal::Malformed);
             let out = replies.out();
             let Ok(handled) = broker.handle(frame, producer_ids::random, out) else {

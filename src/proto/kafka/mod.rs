@@ -5,6 +5,9 @@
 //! 61 bytes of header and an opaque body.
 
 pub mod broker;
+pub mod client;
 pub mod errors;
+pub mod murmur2;
+pub mod sequence;
 pub mod server;
 pub mod wire;

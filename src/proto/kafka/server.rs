@@ -128,3 +128,74 @@ pub fn api_versions_unsupported() -> api_versions::Response {
 const fn range(api: ApiKey, version_min: i16, version_max: i16) -> ApiRange {
     ApiRange { api_key: api.number(), version_min, version_max }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::kafka::wire::Writer;
+
+    fn frame(api_key: i16, api_version: i16, body: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut writer = Writer::frame(&mut out);
+        let header =
+            RequestHeader { api_key, api_version, correlation_id: 5, client_id: Some("peer") };
+        header.encode(&mut writer);
+        body(&mut writer);
+        writer.finish(0).unwrap();
+        out.split_off(4)
+    }
+
+    #[test]
+    fn the_flexible_opening_of_current_clients_is_understood_as_too_new() {
+        let request =
+            api_versions::Request { software_name: "apache-kafka-java", software_version: "4.1" };
+        for version in [3, 4] {
+            let frame = frame(18, version, |writer| request.encode(version, writer));
+            let (header, request) = Request::decode(&frame).unwrap();
+            assert_eq!((header.correlation_id, request), (5, Request::ApiVersionsUnsupported));
+        }
+        let refusal = api_versions_unsupported();
+        assert_eq!(refusal.error, ErrorCode::UnsupportedVersion);
+        assert_eq!(refusal.apis, [range(ApiKey::ApiVersions, 0, 2)]);
+    }
+
+    #[test]
+    fn several_topics_and_partitions_per_request_are_read() {
+        let frame = frame(0, 8, |writer| {
+            writer.nullable_string(None);
+            writer.i16(1);
+            writer.i32(1000);
+            writer.array(&["a", "b"], |writer, topic| {
+                writer.string(topic);
+                writer.array(&[0, 1], |writer, index| {
+                    writer.i32(*index);
+                    writer.bytes(topic.as_bytes());
+                });
+            });
+        });
+        let Ok((_, Request::Produce(request))) = Request::decode(&frame) else { panic!() };
+        let read: Vec<_> = request
+            .topics
+            .iter()
+            .flat_map(|topic| topic.partitions.iter().map(|data| (topic.name, data.index)))
+            .collect();
+        assert_eq!(read, [("a", 0), ("a", 1), ("b", 0), ("b", 1)]);
+        assert_eq!(request.topics[1].partitions[1].records, Some(&b"b"[..]));
+    }
+
+    #[test]
+    fn what_is_not_advertised_is_refused_with_its_numbers() {
+        for (api_key, api_version) in [(0, 2), (0, 9), (3, 9), (71, 0), (36, 0), (22, -1)] {
+            let frame = frame(api_key, api_version, |_| ());
+            let refused = RequestError::Unsupported { api_key, api_version };
+            assert_eq!(Request::decode(&frame), Err(refused));
+        }
+    }
+
+    #[test]
+    fn left_over_bytes_are_malformed() {
+        let frame = frame(18, 0, |writer| writer.i8(0));
+        let malformed = RequestError::Malformed(WireError::TrailingBytes(1));
+        assert_eq!(Request::decode(&frame), Err(malformed));
+    }
+}

@@ -20,6 +20,8 @@ pub mod produce;
 mod reader;
 pub mod sasl_authenticate;
 pub mod sasl_handshake;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use header::ApiKey;
