@@ -4,6 +4,8 @@
 //! `tests/peers/setup.sh` installs them under `target/peers`. Where a registry is out of reach the test
 //! is skipped, and says so.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::path::PathBuf;

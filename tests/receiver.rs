@@ -1,5 +1,7 @@
 //! The receiver over real sockets: hostile clients, good clients beside them, and SIGKILL.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::collections::BTreeSet;
@@ -193,11 +195,7 @@ fn a_client_that_only_writes_is_not_served_for_ever() {
     })
     .unwrap();
     let mut client = Client::connect(receiver.local_addr());
-    // A small question with a long answer: Metadata v1 for 4000 topics.
-    let mut body = b"\x00\x03\x00\x01\x00\x00\x00\x00\xff\xff\x00\x00\x0f\xa0".to_vec();
-    body.extend(b"\x00\x01t".repeat(4000));
-    let mut frame = u32::try_from(body.len()).unwrap().to_be_bytes().to_vec();
-    frame.extend(body);
+    let frame = long_answer_request();
     client.stream.set_write_timeout(Some(DEADLINE)).unwrap();
     let mut sent = 0;
     while client.stream.write_all(&frame).is_ok() {
@@ -205,6 +203,61 @@ fn a_client_that_only_writes_is_not_served_for_ever() {
         assert!(sent < 10_000, "the receiver stops reading when its answers are not taken");
     }
     assert_eq!(receiver.stats().refused_for(Refusal::TooSlow), 1);
+}
+
+#[test]
+fn answers_that_back_up_are_all_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start(options(dir.path())).unwrap();
+    let mut client = Client::connect(receiver.local_addr());
+    let requests = 60;
+    let mut writer = client.stream.try_clone().unwrap();
+    let writing = std::thread::Builder::new()
+        .spawn(move || writer.write_all(&long_answer_request().repeat(requests)).unwrap())
+        .unwrap();
+    for _ in 0..requests {
+        assert!(client.receive_frame().unwrap().len() > 4000 * 20);
+    }
+    writing.join().unwrap();
+}
+
+/// A small question with a long answer: Metadata v1 for 4000 topics.
+fn long_answer_request() -> Vec<u8> {
+    let mut body = b"\x00\x03\x00\x01\x00\x00\x00\x00\xff\xff\x00\x00\x0f\xa0".to_vec();
+    body.extend(b"\x00\x01t".repeat(4000));
+    let mut frame = u32::try_from(body.len()).unwrap().to_be_bytes().to_vec();
+    frame.extend(body);
+    frame
+}
+
+#[test]
+fn a_full_disk_is_answered_and_what_follows_is_stored_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    for sync in ["none", "batch"] {
+        let dir = dir.path().join(sync);
+        let process = ReceiverProcess::start_with_file_limit(&dir, &["--sync", sync]);
+        let mut client = Client::connect(process.address);
+        let mut refused = 0;
+        for n in 0..50 {
+            let batch = Spec::of(n * 100, 100).batch();
+            for attempt in 0.. {
+                match client.produce("t", &batch).unwrap().0 {
+                    0 => break,
+                    56 => refused += 1,
+                    code => panic!("error {code}"),
+                }
+                assert!(attempt < 3, "a new file takes what the full one did not");
+            }
+        }
+        assert!(refused > 0, "the limit was met");
+        let (_, summary) = process.terminate();
+        assert!(summary.contains(&format!("refused storage: {refused}")), "{summary}");
+        let dir = dir.to_str().unwrap();
+        let verified = logdrive(&["verify", dir]);
+        assert!(verified.status.success(), "{verified:?}");
+        let expected: Vec<_> = (0..5000).map(|n| Spec::of(0, 0).value(n)).collect();
+        assert_eq!(cat(&[dir]), expected);
+    }
 }
 
 #[test]

@@ -137,14 +137,9 @@ impl Connection {
         self.ended = true;
     }
 
-    /// Whether more may be read now.
-    pub fn may_read(&self) -> bool {
-        !self.ended && !self.replies.is_backed_up()
-    }
-
-    /// Whether nothing is left to do.
-    pub fn is_finished(&self) -> bool {
-        self.ended && self.replies.is_empty()
+    /// Whether nothing more will be read.
+    pub fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Whether the connection is to be closed at `now`, and why.

@@ -1,6 +1,6 @@
 //! The one thread of a receiver: accepts, reads, appends, syncs, answers, and watches the time.
 //!
-//! Owns the connections and the store. One turn: wait, accept, serve every connection that is ready
+//! Owns the connections and the service. One turn: wait, accept, serve every connection that is ready
 //! within a budget, sync once for all that arrived, answer, look for connections that are overdue.
 //! Invariants: a connection never makes another wait for more than its budget (but for the disk); an
 //! answer that waits for a sync leaves only after it.
@@ -20,24 +20,19 @@ use crate::clock::Clock;
 use crate::ids::Moment;
 use crate::inspect::layout;
 use crate::proto::kafka::broker::Broker;
-use crate::proto::kafka::broker::Handled;
 use crate::proto::kafka::wire::frame::FrameError;
-use crate::receiver::append;
-use crate::receiver::append::Appender;
-use crate::receiver::connection::Arrived;
 use crate::receiver::connection::Connection;
 use crate::receiver::connection::Received;
 use crate::receiver::control::Control;
-use crate::receiver::judge::Judge;
 use crate::receiver::listener;
 use crate::receiver::options::Options;
 use crate::receiver::options::Sync;
-use crate::receiver::producer_ids;
+use crate::receiver::service::ServeError;
+use crate::receiver::service::Service;
 use crate::receiver::slab::Slab;
 use crate::receiver::stats;
 use crate::receiver::stats::Counters;
 use crate::receiver::stats::Refusal;
-use crate::receiver::store::Store;
 
 pub(crate) const WAKE: Token = Token(0);
 const LISTEN: Token = Token(1);
@@ -57,6 +52,15 @@ enum End {
     Refused(Refusal),
 }
 
+impl From<ServeError> for End {
+    fn from(error: ServeError) -> Self {
+        match error {
+            ServeError::Broker(_) | ServeError::Encode(_) => Self::Refused(Refusal::Malformed),
+            ServeError::RefusedWithoutAnswer => Self::Gone,
+        }
+    }
+}
+
 impl From<io::Error> for End {
     fn from(_: io::Error) -> Self {
         Self::Gone
@@ -70,8 +74,7 @@ pub(crate) struct EventLoop {
     ready: VecDeque<usize>,
     /// Connections with answers that wait for a sync.
     holding: Vec<usize>,
-    store: Store,
-    judge: Judge,
+    service: Service,
     options: Options,
     clock: Clock,
     control: Arc<Control>,
@@ -86,11 +89,10 @@ impl EventLoop {
     pub fn new(
         poll: Poll,
         mut listener: TcpListener,
-        store: Store,
+        service: Service,
         options: Options,
         clock: Clock,
-        control: Arc<Control>,
-        counters: Arc<Counters>,
+        (control, counters): (Arc<Control>, Arc<Counters>),
     ) -> io::Result<Self> {
         poll.registry().register(&mut listener, LISTEN, Interest::READABLE)?;
         Ok(Self {
@@ -99,8 +101,7 @@ impl EventLoop {
             connections: Slab::new(),
             ready: VecDeque::new(),
             holding: Vec::new(),
-            store,
-            judge: Judge::new(&options),
+            service,
             options,
             clock,
             control,
@@ -125,8 +126,8 @@ impl EventLoop {
         while !self.connections.is_empty() && self.control.stop_by() > Some(self.clock.moment()) {
             self.turn(&mut events)?;
         }
-        let in_doubt = self.store.sync();
-        stats::add(&self.counters.storage_errors, in_doubt.len() as u64);
+        // Nobody waits for an answer any more; what failed is counted.
+        let _in_doubt = self.service.sync();
         Ok(())
     }
 
@@ -231,80 +232,66 @@ impl EventLoop {
         }
     }
 
-    /// Whether there may be more to read at once.
+    /// Whether there is more to do at once.
     fn serve_within_budget(&mut self, index: usize, now: Moment) -> Result<bool, End> {
-        self.connections[index].flush(now)?;
-        let mut more = true;
+        let connection = &mut self.connections[index];
+        connection.flush(now)?;
+        let mut drained = connection.has_ended();
         for _ in 0..READS_PER_TURN {
             self.handle_frames(index, now)?;
             let connection = &mut self.connections[index];
-            if !connection.may_read() {
-                more = false;
+            if drained || connection.replies.is_backed_up() {
                 break;
             }
             match connection.receive(now)? {
                 Received::Bytes => {}
-                Received::Drained => {
-                    more = false;
-                    break;
+                Received::Drained => drained = true,
+                Received::End => {
+                    connection.end();
+                    drained = true;
                 }
-                Received::End => connection.end(),
             }
         }
-        self.handle_frames(index, now)?;
+        let all_handled = self.handle_frames(index, now)?;
         let connection = &mut self.connections[index];
         connection.flush(now)?;
-        if connection.is_finished() { Err(End::Gone) } else { Ok(more) }
+        if all_handled && connection.has_ended() && connection.replies.is_empty() {
+            return Err(End::Gone);
+        }
+        // While answers are backed up nothing is read or handled; when they have left, the socket's
+        // readiness or the sync puts the connection into the queue again.
+        let waits = connection.replies.is_backed_up() || (drained && all_handled);
+        Ok(!waits)
     }
 
-    fn handle_frames(&mut self, index: usize, now: Moment) -> Result<(), End> {
-        let connection = &mut self.connections[index];
+    /// Handles the whole frames that arrived; false if backed up answers made it stop before.
+    fn handle_frames(&mut self, index: usize, now: Moment) -> Result<bool, End> {
         let frame_bytes_max = u32::try_from(self.options.frame_bytes_max).unwrap_or(u32::MAX);
-        while !connection.replies.is_backed_up() {
+        loop {
+            let connection = &mut self.connections[index];
             let frame = connection.frame(frame_bytes_max).map_err(|error| {
                 End::Refused(match error {
                     FrameError::TooLarge { .. } => Refusal::FrameTooLarge,
                     FrameError::Negative(_) => Refusal::Malformed,
                 })
             })?;
-            let Some(Arrived { frame, broker, replies }) = frame else { return Ok(()) };
-            let malformed = End::Refused(Refusal::Malformed);
-            let out = replies.out();
-            let Ok(handled) = broker.handle(frame, producer_ids::random, out) else {
-                return Err(malformed);
-            };
-            if let Handled::Append(request) = handled {
-                let mut appender = Appender {
-                    store: &mut self.store,
-                    counters: &self.counters,
-                    judge: &mut self.judge,
-                    now,
-                };
-                let reply = appender.append(&request);
-                if !request.answered {
-                    if !append::all_stored(&reply) {
-                        return Err(End::Gone);
-                    }
-                } else {
-                    let was_holding = replies.is_holding();
-                    let hold = self.options.sync != Sync::None;
-                    if replies.push(reply, hold).is_err() {
-                        return Err(malformed);
-                    }
-                    if replies.is_holding() && !was_holding {
-                        self.holding.push(index);
-                    }
-                }
+            let Some(arrived) = frame else { return Ok(true) };
+            if arrived.replies.is_backed_up() {
+                return Ok(false);
             }
-            let size = frame.len();
-            connection.frame_handled(size, now);
+            let frame_bytes = arrived.frame.len();
+            let was_holding = arrived.replies.is_holding();
+            self.service.serve(arrived.frame, arrived.broker, arrived.replies, now)?;
+            if arrived.replies.is_holding() && !was_holding {
+                self.holding.push(index);
+            }
+            connection.frame_handled(frame_bytes, now);
         }
-        Ok(())
     }
 
     /// Syncs when the policy says so, and lets go the answers that waited for it.
     fn sync_if_due(&mut self, now: Moment) {
-        let owed = !self.holding.is_empty() || self.store.needs_sync();
+        let owed = !self.holding.is_empty() || self.service.needs_sync();
         match self.options.sync {
             Sync::None => return,
             Sync::Batch if !owed => return,
@@ -320,8 +307,7 @@ impl EventLoop {
                 self.next_sync = None;
             }
         }
-        let in_doubt = self.store.sync();
-        stats::add(&self.counters.storage_errors, in_doubt.len() as u64);
+        let in_doubt = self.service.sync();
         for index in std::mem::take(&mut self.holding) {
             let Some(connection) = self.connections.get_mut(index) else { continue };
             let released = connection.replies.release(&in_doubt);

@@ -2,7 +2,7 @@
 //! come, in files that Kafka's own tools read.
 //!
 //! ```text
-//! socket -> receive_buffer -> connection -> proto::kafka::broker -> append -> judge -> store
+//! socket -> receive_buffer -> connection -> proto::kafka::broker -> service -> judge -> store
 //!   ^                                                                        partition -> segment
 //!   '---- replies <---- (sync, if acknowledgements wait for it) <-----------------'
 //! ```
@@ -15,7 +15,6 @@
 //! written; every refusal is counted by reason; memory is bounded by [`Options`]: `connections_max`
 //! times `connection_bytes_max` at worst, in practice 64 KiB per quiet connection.
 
-mod append;
 mod connection;
 mod control;
 mod dedupe;
@@ -29,6 +28,7 @@ mod receive_buffer;
 mod recovery;
 mod replies;
 mod segment;
+mod service;
 mod slab;
 mod stats;
 mod store;
@@ -48,6 +48,7 @@ use mio::Waker;
 use crate::clock::Clock;
 use crate::receiver::control::Control;
 use crate::receiver::event_loop::EventLoop;
+use crate::receiver::service::Service;
 use crate::receiver::stats::Counters;
 use crate::receiver::store::Store;
 
@@ -129,8 +130,9 @@ impl Receiver {
         let control = Arc::new(Control::new(Waker::new(poll.registry(), event_loop::WAKE)?));
         let counters = Arc::new(Counters::default());
         let stopper = Stopper { clock, control: Arc::clone(&control) };
-        let event_loop =
-            EventLoop::new(poll, listener, store, options, clock, control, Arc::clone(&counters))?;
+        let service = Service::new(store, &options, Arc::clone(&counters));
+        let shared = (control, Arc::clone(&counters));
+        let event_loop = EventLoop::new(poll, listener, service, options, clock, shared)?;
         let thread = std::thread::Builder::new()
             .name("logdrive-recv".to_owned())
             .spawn(move || event_loop.run())?;

@@ -10,6 +10,7 @@ use crate::proto::kafka::broker;
 use crate::proto::kafka::broker::PartitionReply;
 use crate::proto::kafka::broker::ReplyTo;
 use crate::proto::kafka::errors::ErrorCode;
+use crate::proto::kafka::wire::EncodeError;
 use crate::receiver::store::InDoubt;
 use crate::receiver::store::Placed;
 
@@ -33,6 +34,13 @@ pub(crate) struct TopicReply {
     pub placed: Vec<Option<Placed>>,
 }
 
+impl ProduceReply {
+    /// Whether every batch was stored.
+    pub fn is_all_stored(&self) -> bool {
+        self.topics.iter().all(|topic| topic.placed.iter().all(Option::is_some))
+    }
+}
+
 #[derive(Debug)]
 enum Held {
     Encoded(Vec<u8>),
@@ -47,25 +55,18 @@ pub(crate) struct Replies {
     held: VecDeque<Held>,
 }
 
-/// An answer cannot be expressed; the connection is of no more use.
-#[derive(Debug)]
-pub(crate) struct Inexpressible;
-
 impl Replies {
-    /// Where an answer that needs no sync is to be appended.
-    pub fn out(&mut self) -> &mut Vec<u8> {
+    /// Adds an answer that needs no sync itself.
+    pub fn push_encoded(&mut self, answer: &[u8]) {
         if self.held.is_empty() {
-            return &mut self.ready;
-        }
-        self.held.push_back(Held::Encoded(Vec::new()));
-        match self.held.back_mut() {
-            Some(Held::Encoded(bytes)) => bytes,
-            Some(Held::Produce(_)) | None => unreachable!("it was pushed one line above"),
+            self.ready.extend_from_slice(answer);
+        } else {
+            self.held.push_back(Held::Encoded(answer.to_vec()));
         }
     }
 
     /// Adds an answer to Produce, which waits for [`Replies::release`] if `hold`.
-    pub fn push(&mut self, reply: ProduceReply, hold: bool) -> Result<(), Inexpressible> {
+    pub fn push(&mut self, reply: ProduceReply, hold: bool) -> Result<(), EncodeError> {
         if hold || !self.held.is_empty() {
             self.held.push_back(Held::Produce(reply));
             return Ok(());
@@ -74,7 +75,7 @@ impl Replies {
     }
 
     /// A sync was made that covers all that was pushed; `in_doubt` is what it did not save.
-    pub fn release(&mut self, in_doubt: &[InDoubt]) -> Result<(), Inexpressible> {
+    pub fn release(&mut self, in_doubt: &[InDoubt]) -> Result<(), EncodeError> {
         for held in self.held.drain(..) {
             match held {
                 Held::Encoded(bytes) => self.ready.extend_from_slice(&bytes),
@@ -134,7 +135,89 @@ fn fail_what_is_in_doubt(reply: &mut ProduceReply, in_doubt: &[InDoubt]) {
     }
 }
 
-fn encode(reply: &ProduceReply, out: &mut Vec<u8>) -> Result<(), Inexpressible> {
+fn encode(reply: &ProduceReply, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let topics = reply.topics.iter().map(|topic| (&*topic.name, &*topic.partitions));
-    broker::encode_produce_response(reply.reply_to, topics, out).map_err(|_| Inexpressible)
+    broker::encode_produce_response(reply.reply_to, topics, out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::kafka::broker::Broker;
+    use crate::proto::kafka::broker::Handled;
+    use crate::proto::kafka::wire::Reader;
+    use crate::proto::kafka::wire::produce;
+
+    const VERSION: i16 = 8;
+
+    fn reply(correlation_id: i32, base_offset: u64) -> ProduceReply {
+        let (client_id, topic) = ("c", "t");
+        let head = produce::RequestHead {
+            correlation_id,
+            client_id,
+            acks: 1,
+            timeout_ms: 1,
+            topic,
+            partition: 0,
+            batch_bytes: 0,
+        };
+        let mut frame = Vec::new();
+        head.encode(VERSION, &mut frame).unwrap();
+        let broker = Broker::new("127.0.0.1:1".parse().unwrap(), |_| true);
+        let handled = broker.handle(&frame[4..], || 0, &mut Vec::new()).unwrap();
+        let Handled::Append(append) = handled else { panic!("{handled:?}") };
+        let placed = Placed { partition: 7, base_offset, repeat: false };
+        ProduceReply {
+            reply_to: append.reply_to,
+            topics: vec![TopicReply {
+                name: topic.to_owned(),
+                partitions: vec![PartitionReply { index: 0, outcome: Ok(base_offset) }],
+                placed: vec![Some(placed)],
+            }],
+        }
+    }
+
+    /// Correlation id and error code of each answer that may be sent.
+    fn answers(replies: &Replies) -> Vec<(i32, i16)> {
+        let mut rest = replies.sendable();
+        let mut found = Vec::new();
+        while let Some((size, more)) = rest.split_first_chunk() {
+            let (frame, after) = more.split_at(u32::from_be_bytes(*size) as usize);
+            let mut reader = Reader::new(frame);
+            let correlation_id = reader.i32().unwrap();
+            let response = produce::Response::decode(VERSION, &mut reader).unwrap();
+            found.push((correlation_id, response.topics[0].partitions[0].error.number()));
+            rest = after;
+        }
+        found
+    }
+
+    #[test]
+    fn what_a_sync_did_not_save_is_answered_as_a_storage_error() {
+        let mut replies = Replies::default();
+        for (correlation_id, base_offset) in [(1, 9), (2, 10), (3, 19), (4, 20)] {
+            replies.push(reply(correlation_id, base_offset), true).unwrap();
+        }
+        assert!(replies.sendable().is_empty(), "nothing leaves before the sync");
+        let elsewhere = InDoubt { partition: 8, offsets: 0..100 };
+        let in_doubt = [elsewhere, InDoubt { partition: 7, offsets: 10..20 }];
+        replies.release(&in_doubt).unwrap();
+        assert_eq!(answers(&replies), [(1, 0), (2, 56), (3, 56), (4, 0)]);
+    }
+
+    #[test]
+    fn what_needs_no_sync_waits_behind_what_does() {
+        let mut replies = Replies::default();
+        replies.push(reply(1, 0), false).unwrap();
+        replies.push(reply(2, 1), true).unwrap();
+        let mut third = Replies::default();
+        third.push(reply(3, 2), false).unwrap();
+        replies.push_encoded(third.sendable());
+        assert_eq!(answers(&replies), [(1, 0)]);
+        replies.release(&[]).unwrap();
+        assert_eq!(answers(&replies), [(1, 0), (2, 0), (3, 0)]);
+        let bytes = replies.sendable().len();
+        replies.sent(bytes);
+        assert!(replies.is_empty());
+    }
 }

@@ -40,7 +40,20 @@ pub struct ReceiverProcess {
 impl ReceiverProcess {
     /// Starts one and waits until it listens.
     pub fn start(dir: &Path, arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_logdrive"))
+        Self::start_as(Command::new(env!("CARGO_BIN_EXE_logdrive")), dir, arguments)
+    }
+
+    /// Starts one whose files cannot grow beyond 100 blocks, of 512 or 1024 bytes as the shell has it.
+    pub fn start_with_file_limit(dir: &Path, arguments: &[&str]) -> Self {
+        let mut shell = Command::new("sh");
+        // With SIGXFSZ ignored, a write beyond the limit is an error, as on a full disk.
+        let script = "trap '' XFSZ; ulimit -f 100; exec \"$0\" \"$@\"";
+        shell.args(["-c", script, env!("CARGO_BIN_EXE_logdrive")]);
+        Self::start_as(shell, dir, arguments)
+    }
+
+    fn start_as(mut command: Command, dir: &Path, arguments: &[&str]) -> Self {
+        let mut child = command
             .args(["receive", "--listen", "127.0.0.1:0", "--dir"])
             .arg(dir)
             .args(arguments)
