@@ -88,6 +88,9 @@ struct Entry {
 /// sent again comes from [`next_resend`](Self::next_resend). When [`bump_ready`](Self::bump_ready)
 /// it calls [`bump`](Self::bump), and stores the bindings that it returns.
 ///
+/// In one Kafka partition the batches of a space travel in order over one connection; before they
+/// move to another one, all that are in flight are put in doubt.
+///
 /// In a fleet, where receivers accept gaps, a batch that moves stays in flight under its binding.
 #[derive(Debug)]
 pub struct SequenceSpace {
@@ -150,7 +153,9 @@ impl SequenceSpace {
         if self.bump_needed {
             return Err(AssignError::BumpNeeded);
         }
-        if self.unresolved.iter().any(|entry| entry.state != State::InFlight) {
+        // A batch in doubt must not fall out of what the broker remembers: nothing follows it, also
+        // not while it is on its way again.
+        if self.unresolved.iter().any(|entry| entry.doubted || entry.state != State::InFlight) {
             return Err(AssignError::Recovering);
         }
         if self.unresolved.len() >= self.in_flight_max {

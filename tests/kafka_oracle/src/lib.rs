@@ -15,6 +15,8 @@ mod bodies {
     use bytes::BytesMut;
     use kafka_protocol::protocol::Encodable;
     use kafka_protocol::protocol::StrBytes;
+    use logdrive::proto::kafka::wire::Reader;
+    use logdrive::proto::kafka::wire::WireError;
     use logdrive::proto::kafka::wire::Writer;
 
     /// A message as logdrive writes it, without the frame's size.
@@ -31,6 +33,16 @@ mod bodies {
         let mut out = BytesMut::new();
         message.encode(&mut out, version).unwrap();
         out.to_vec()
+    }
+
+    /// Asserts that nothing that was cut short is read as a message.
+    pub fn every_prefix_fails<T>(
+        bytes: &[u8],
+        decode: impl Fn(&mut Reader<'_>) -> Result<T, WireError>,
+    ) {
+        for length in 0..bytes.len() {
+            assert!(decode(&mut Reader::new(&bytes[..length])).is_err(), "{length} bytes");
+        }
     }
 
     /// The other crate's string.

@@ -31,6 +31,7 @@ use logdrive::proto::kafka::wire::produce;
 use logdrive::proto::kafka::wire::sasl_authenticate;
 use logdrive::proto::kafka::wire::sasl_handshake;
 
+use crate::bodies::every_prefix_fails;
 use crate::bodies::ours;
 use crate::bodies::text;
 use crate::bodies::theirs;
@@ -215,6 +216,7 @@ fn fetch_and_find_coordinator_are_understood() {
         let read = fetch::Request::decode(version, &mut Reader::new(&bytes)).unwrap();
         let wanted = fetch::TopicWanted { name: "logs", partitions: vec![4] };
         assert_eq!(read.topics, [wanted], "version {version}");
+        every_prefix_fails(&bytes, |reader| fetch::Request::decode(version, reader).map(|_| ()));
     }
     for version in 0..=2 {
         let request = FindCoordinatorRequest::default()
@@ -223,5 +225,8 @@ fn fetch_and_find_coordinator_are_understood() {
         let bytes = theirs(&request, version);
         let read = find_coordinator::Request::decode(version, &mut Reader::new(&bytes)).unwrap();
         assert_eq!((read.key, read.key_type), ("group", i8::from(version >= 1)));
+        every_prefix_fails(&bytes, |reader| {
+            find_coordinator::Request::decode(version, reader).map(|_| ())
+        });
     }
 }

@@ -38,6 +38,7 @@ use logdrive::proto::kafka::wire::produce;
 use logdrive::proto::kafka::wire::sasl_authenticate;
 use logdrive::proto::kafka::wire::sasl_handshake;
 
+use crate::bodies::every_prefix_fails;
 use crate::bodies::ours;
 use crate::bodies::text;
 use crate::bodies::theirs;
@@ -273,6 +274,7 @@ fn sasl_is_understood() {
         let read = sasl_handshake::Response::decode(&mut Reader::new(&bytes)).unwrap();
         assert_eq!(read.error, ErrorCode::UnsupportedSaslMechanism);
         assert_eq!(read.mechanisms, ["PLAIN", "SCRAM-SHA-256"]);
+        every_prefix_fails(&bytes, |reader| sasl_handshake::Response::decode(reader).map(|_| ()));
     }
     for version in 0..=2 {
         let lifetime = if version >= 1 { 3_600_000 } else { 0 };
@@ -287,5 +289,8 @@ fn sasl_is_understood() {
         assert_eq!(read.error, ErrorCode::SaslAuthenticationFailed);
         assert_eq!((read.error_message, read.message), (Some("no"), &b"v=1"[..]));
         assert_eq!(read.session_lifetime_ms, lifetime);
+        every_prefix_fails(&bytes, |reader| {
+            sasl_authenticate::Response::decode(version, reader).map(|_| ())
+        });
     }
 }

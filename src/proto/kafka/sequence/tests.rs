@@ -91,6 +91,24 @@ fn an_attempt_in_doubt_stays_in_doubt_when_the_next_one_is_refused() {
 }
 
 #[test]
+fn nothing_new_follows_a_batch_in_doubt_even_while_it_is_on_its_way_again() {
+    // Otherwise the broker, which remembers five batches, could have forgotten it: it would call
+    // it out of order, and what it has would be bound anew.
+    let mut space = space();
+    for batch in 0..5 {
+        space.assign(batch, 1).unwrap();
+    }
+    space.doubt(0).unwrap();
+    for batch in 1..5 {
+        space.acknowledge(batch).unwrap();
+    }
+    assert_eq!(space.next_resend(), Some((0, binding(0, 0))));
+    assert_eq!(space.assign(5, 1), Err(AssignError::Recovering));
+    space.acknowledge(0).unwrap();
+    assert_eq!(space.assign(5, 1), Ok(binding(0, 5)));
+}
+
+#[test]
 fn the_epoch_is_bumped_before_a_sequence_would_wrap() {
     let mut space = space();
     assert_eq!(space.assign(0, i32::MAX as u32), Ok(binding(0, 0)));

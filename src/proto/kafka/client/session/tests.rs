@@ -267,6 +267,16 @@ fn without_acks_a_batch_is_unconfirmed_once_it_is_written() {
 }
 
 #[test]
+fn a_batch_that_cannot_be_written_in_time_ends_the_session_without_acks_too() {
+    let mut session = ready(Acks::None);
+    produce(&mut session, START, 10);
+    session.poll_transmit().unwrap();
+    let due = session.poll_timeout().unwrap();
+    let timed_out = SessionError::RequestTimedOut { api: ApiKey::Produce, timeout: TIMEOUT };
+    assert_eq!(session.handle_timeout(due), Err(timed_out));
+}
+
+#[test]
 fn with_acks_being_written_is_no_outcome() {
     let mut session = ready(Acks::Leader);
     produce(&mut session, START, 10);
