@@ -7,10 +7,14 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod ids;
+#[cfg(feature = "cli")]
+pub mod inspect;
 #[doc(hidden)]
 pub mod pipeline;
 #[doc(hidden)]
 pub mod proto;
+#[cfg(feature = "cli")]
+pub mod receiver;
 pub mod record;
 #[doc(hidden)]
 pub mod ring;
