@@ -61,8 +61,7 @@ impl Clock {
     /// good to about 0.03 %; [`Clock::calibrate`] sharpens it as time passes.
     #[allow(clippy::disallowed_methods, reason = "this module is the reader of clocks")]
     pub fn start() -> Self {
-        let source =
-            if tsc::is_invariant() { Source::TimeStampCounter } else { Source::Monotonic };
+        let source = if tsc::is_invariant() { Source::TimeStampCounter } else { Source::Monotonic };
         let start = Instant::now();
         let start_ticks = tsc::ticks();
         if source == Source::TimeStampCounter {
@@ -118,8 +117,7 @@ mod tests {
 
     #[test]
     fn calibration_scales_both_ways_and_saturates() {
-        let calibration =
-            Calibration { ticks: 1_000, wall_nanos: 50_000, nanos_per_tick: 1 << 31 };
+        let calibration = Calibration { ticks: 1_000, wall_nanos: 50_000, nanos_per_tick: 1 << 31 };
         assert_eq!(calibration.wall_nanos_of(1_000), 50_000);
         assert_eq!(calibration.wall_nanos_of(1_100), 50_050);
         assert_eq!(calibration.wall_nanos_of(900), 49_950);

@@ -225,13 +225,15 @@ impl<'a> RecordView<'a> {
         let stream = StreamId(u16::from_le_bytes([head[2], head[3]]));
         let attribute_bytes = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
         let (_, ticks) = head.split_at(8);
-        let ticks = u64::from_le_bytes(ticks.try_into().map_err(|_| ParseError::Truncated("time"))?);
+        let ticks =
+            u64::from_le_bytes(ticks.try_into().map_err(|_| ParseError::Truncated("time"))?);
         let mut key = None;
         if flags & FLAG_KEY != 0 {
             let (length, tail) =
                 rest.split_first_chunk::<4>().ok_or(ParseError::Truncated("key length"))?;
             let length = u32::from_le_bytes(*length) as usize;
-            let (found, tail) = tail.split_at_checked(length).ok_or(ParseError::Truncated("key"))?;
+            let (found, tail) =
+                tail.split_at_checked(length).ok_or(ParseError::Truncated("key"))?;
             (key, rest) = (Some(found), tail);
         }
         let (attributes, body) =

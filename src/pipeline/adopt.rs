@@ -70,10 +70,8 @@ pub fn adopt(slot: Slot, options: &Options, clock: &Clock) -> Result<Option<Sour
     };
     let spool::Recovered { mut writer, reader, positions, next_group, next_record, .. } = recovered;
     if let Some(arena) = open_arena(&slot, &options.ring)? {
-        let mut encoder = Encoder::new(encode::Options {
-            instance: slot.instance(),
-            ..options.encode.clone()
-        })?;
+        let mut encoder =
+            Encoder::new(encode::Options { instance: slot.instance(), ..options.encode.clone() })?;
         let mut leftovers = Leftovers {
             calibration: calibration(&arena, clock),
             topics: arena.streams(),

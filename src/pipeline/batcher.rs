@@ -12,11 +12,11 @@ use crate::clock::Clock;
 use crate::config::BatchSettings;
 use crate::config::SpoolFull;
 use crate::ids::Moment;
+use crate::pipeline::encode::SealedGroup;
+use crate::pipeline::encode::Ticket;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::workers::Workers;
-use crate::pipeline::encode::SealedGroup;
-use crate::pipeline::encode::Ticket;
 use crate::ring::Arena;
 use crate::ring::Consumer;
 use crate::ring::Slice;
@@ -161,10 +161,8 @@ impl Batcher {
 
     fn drain(&mut self) -> bool {
         let before = self.slice.records();
-        let limits = Limits {
-            bytes: self.workers.slice_bytes(),
-            records: self.settings.records_max,
-        };
+        let limits =
+            Limits { bytes: self.workers.slice_bytes(), records: self.settings.records_max };
         let more = self.consumer.drain(&mut self.slice, limits);
         let drained = self.slice.records() - before;
         if drained > 0 {
@@ -246,7 +244,11 @@ impl Batcher {
                 self.blocked = Some(group);
                 return false;
             }
-            Err(CommitError::Io { .. } | CommitError::TooLarge { .. } | CommitError::Misnumbered { .. }) => {
+            Err(
+                CommitError::Io { .. }
+                | CommitError::TooLarge { .. }
+                | CommitError::Misnumbered { .. },
+            ) => {
                 // The records stay where they are; the rings fill, and `ring.full` decides.
                 counters.spool_errors.add(1);
                 self.blocked = Some(group);

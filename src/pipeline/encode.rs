@@ -196,7 +196,11 @@ impl Encoder {
     }
 
     /// Encodes a placeholder for each record of `slice`, which could not be encoded as they are.
-    pub fn encode_lost(&mut self, slice: &Slice, ticket: Ticket) -> Result<SealedGroup, EncodeError> {
+    pub fn encode_lost(
+        &mut self,
+        slice: &Slice,
+        ticket: Ticket,
+    ) -> Result<SealedGroup, EncodeError> {
         self.encode_with(slice, ticket, |_| Err(ParseError::Truncated("encoding")))
     }
 
@@ -226,7 +230,8 @@ impl Encoder {
                 }
                 Ok(_) | Err(_) => {
                     group.malformed += 1;
-                    let placeholder = RecordView::plain(Severity::Error, ticket.calibration.ticks, UNREADABLE);
+                    let placeholder =
+                        RecordView::plain(Severity::Error, ticket.calibration.ticks, UNREADABLE);
                     self.push(&placeholder, UNREADABLE.len(), slice_bytes, &mut group)?;
                 }
             }

@@ -62,9 +62,8 @@ impl Gate {
 
     /// Waits until everything accepted before `request` is resolved; false where `deadline` passes first.
     pub fn wait(&self, request: u64, deadline: Duration) -> bool {
-        let is_pending = |state: &mut State| {
-            state.served < request || state.resolved_through < state.last_batch
-        };
+        let is_pending =
+            |state: &mut State| state.served < request || state.resolved_through < state.last_batch;
         let waited = self.changed.wait_timeout_while(self.lock(), deadline, is_pending);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         !is_pending(&mut state)

@@ -33,7 +33,12 @@ impl Mapping {
 
     /// Appends `record` to `builder`, its ticks turned into wall time by `calibration`.
     #[inline]
-    pub fn push(&mut self, builder: &mut Builder, record: &RecordView<'_>, calibration: &Calibration) {
+    pub fn push(
+        &mut self,
+        builder: &mut Builder,
+        record: &RecordView<'_>,
+        calibration: &Calibration,
+    ) {
         let nanos = calibration.wall_nanos_of(record.ticks);
         let timestamp_ms = (nanos / NANOS_PER_MILLI).cast_signed();
         let severity = std::iter::once((SEVERITY_HEADER, Some(record.severity.name().as_bytes())));

@@ -182,7 +182,8 @@ impl Pipeline {
         let sender = supervise::start("logdrive-send", counters.clone(), sender, Sender::run)
             .map_err(StartError::io("start the sender's thread"))?;
         let state = BatcherThread { batcher, adoption: Some(adoption) };
-        let started = supervise::start("logdrive-batch", counters.clone(), state, BatcherThread::run);
+        let started =
+            supervise::start("logdrive-batch", counters.clone(), state, BatcherThread::run);
         let batcher = started.map_err(|error| {
             handover.stop_sender();
             sender_waker.wake();
@@ -315,7 +316,10 @@ impl Adoption {
 }
 
 /// Maps the arena in the slot; in private memory where the file system refuses, which shows in the stats.
-fn make_arena(slot: &Slot, settings: &Settings) -> Result<(Arena, ring::Options, bool), StartError> {
+fn make_arena(
+    slot: &Slot,
+    settings: &Settings,
+) -> Result<(Arena, ring::Options, bool), StartError> {
     let bytes = settings.ring.bytes_max.unwrap_or_else(|| automatic_arena_bytes(slot));
     let options = ring::Options {
         bytes: usize::try_from(bytes).unwrap_or(usize::MAX),

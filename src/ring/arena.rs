@@ -73,9 +73,11 @@ impl Arena {
     /// Bytes that a mapping needs for `options`, rounded down to whole chunks (at least one per thread
     /// would be pointless to demand: quiet threads hold none until they log).
     pub fn layout(options: &Options, instance: InstanceId) -> Description {
-        let mut description = Description { instance, ring_count: options.threads_max, chunk_count: 0 };
+        let mut description =
+            Description { instance, ring_count: options.threads_max, chunk_count: 0 };
         let rest = options.bytes.saturating_sub(description.arena_bytes());
-        description.chunk_count = u32::try_from(rest / layout::CHUNK_BYTES).unwrap_or(u32::MAX).max(1);
+        description.chunk_count =
+            u32::try_from(rest / layout::CHUNK_BYTES).unwrap_or(u32::MAX).max(1);
         description
     }
 
@@ -172,7 +174,8 @@ impl Arena {
     /// Stores a time anchor for recovery; only the consumer calls it.
     pub fn store_time_anchor(&self, anchor: TimeAnchor) {
         let word = |slot: usize, index: usize| {
-            self.memory.word(layout::CALIBRATION_AT + (slot * layout::CALIBRATION_WORDS + index) * 8)
+            self.memory
+                .word(layout::CALIBRATION_AT + (slot * layout::CALIBRATION_WORDS + index) * 8)
         };
         let generations = [word(0, 0).load_own(), word(1, 0).load_own()];
         let older = usize::from(generations[0] > generations[1]);

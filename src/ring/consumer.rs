@@ -189,10 +189,16 @@ impl Consumer {
     }
 
     /// Joins the parts of a record that spans chunks into one whole frame.
-    fn drain_fragments(&mut self, ring: RingId, tail: u64, slice: &mut Slice) -> Result<(), Damaged> {
+    fn drain_fragments(
+        &mut self,
+        ring: RingId,
+        tail: u64,
+        slice: &mut Slice,
+    ) -> Result<(), Damaged> {
         let start = slice.bytes.len();
         let joined = self.join_fragments(ring, tail, slice);
-        let bytes = slice.bytes.len() - start - layout::FRAME_HEAD_BYTES.min(slice.bytes.len() - start);
+        let bytes =
+            slice.bytes.len() - start - layout::FRAME_HEAD_BYTES.min(slice.bytes.len() - start);
         if joined.is_err() {
             slice.bytes.truncate(start);
             return Err(Damaged);
@@ -205,7 +211,12 @@ impl Consumer {
         Ok(())
     }
 
-    fn join_fragments(&mut self, ring: RingId, tail: u64, slice: &mut Slice) -> Result<(), Damaged> {
+    fn join_fragments(
+        &mut self,
+        ring: RingId,
+        tail: u64,
+        slice: &mut Slice,
+    ) -> Result<(), Damaged> {
         let mut expected_first = true;
         slice.bytes.extend_from_slice(&[0; layout::FRAME_HEAD_BYTES]);
         let start = slice.bytes.len();
@@ -266,7 +277,8 @@ impl Consumer {
 
     /// A link (index + 1) as a chunk of this ring, with its ordinal.
     fn checked_chunk(&self, ring: RingId, link: u64) -> Result<(u32, u64), Damaged> {
-        let index = link.checked_sub(1).and_then(|index| u32::try_from(index).ok()).ok_or(Damaged)?;
+        let index =
+            link.checked_sub(1).and_then(|index| u32::try_from(index).ok()).ok_or(Damaged)?;
         if index >= self.arena.description().chunk_count {
             return Err(Damaged);
         }
@@ -331,7 +343,10 @@ struct Walked {
 fn walk(slice: &mut Slice, start: usize, limits: Limits) -> Result<Walked, Damaged> {
     let mut at = start;
     loop {
-        if at == slice.bytes.len() || at >= limits.bytes.max(start + 1) || slice.records >= limits.records {
+        if at == slice.bytes.len()
+            || at >= limits.bytes.max(start + 1)
+            || slice.records >= limits.records
+        {
             slice.bytes.truncate(at);
             return Ok(Walked { consumed: at - start, starts_fragments: false });
         }

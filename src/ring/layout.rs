@@ -36,7 +36,8 @@ pub const STREAMS_MAX: usize = 64;
 pub const STREAM_BYTES: usize = 256;
 /// Longest topic name (Kafka's own limit).
 pub const STREAM_NAME_BYTES_MAX: usize = 249;
-const _: () = assert!(8 + STREAM_NAME_BYTES_MAX <= STREAM_BYTES + 1 && STREAM_NAME_BYTES_MAX < STREAM_BYTES);
+const _: () =
+    assert!(8 + STREAM_NAME_BYTES_MAX <= STREAM_BYTES + 1 && STREAM_NAME_BYTES_MAX < STREAM_BYTES);
 
 /// Bytes of a ring's entry in the directory.
 pub const RING_BYTES: usize = 256;
@@ -142,7 +143,9 @@ impl Description {
 
     /// Reads a description back; `None` where its checksum or version is not ours.
     pub fn decode(bytes: &[u8; DESCRIPTION_BYTES]) -> Option<Self> {
-        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let word = |at: usize| {
+            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
         if word(0) != fold(&bytes[4..]) || word(4) != VERSION {
             return None;
         }
@@ -165,7 +168,8 @@ impl Description {
 
     /// Offset of the first chunk.
     pub const fn chunks_at(&self) -> usize {
-        let rings_end = HEADER_BYTES + STREAMS_MAX * STREAM_BYTES + self.ring_count as usize * RING_BYTES;
+        let rings_end =
+            HEADER_BYTES + STREAMS_MAX * STREAM_BYTES + self.ring_count as usize * RING_BYTES;
         (rings_end + 4095) & !4095
     }
 

@@ -98,7 +98,11 @@ impl Producer {
     /// Claims room for a record of at most `bytes_max` encoded bytes in one chunk, to be filled in place.
     ///
     /// Refused as too large where it cannot fit one chunk; the caller then formats elsewhere.
-    pub fn claim_in_place(&mut self, severity: Severity, bytes_max: usize) -> Result<Claim<'_>, Refusal> {
+    pub fn claim_in_place(
+        &mut self,
+        severity: Severity,
+        bytes_max: usize,
+    ) -> Result<Claim<'_>, Refusal> {
         let frame_bytes = layout::FRAME_HEAD_BYTES + layout::aligned(bytes_max);
         if bytes_max > self.arena.record_bytes_max() || frame_bytes > layout::CHUNK_PAYLOAD_BYTES {
             return Err(Refusal::TooLarge);
@@ -258,16 +262,16 @@ impl Producer {
             Some(chunk) => self.arena.chunk_word(chunk, layout::CHUNK_NEXT_AT),
             None => self.word(layout::RING_FIRST_CHUNK_AT),
         };
-        let next = (link.load_own() as u32).checked_sub(1).expect("the next chunk was linked before");
+        let next =
+            (link.load_own() as u32).checked_sub(1).expect("the next chunk was linked before");
         let at = self.arena.description().chunk_at(next) + layout::CHUNK_HEADER_BYTES;
         self.cursor = self.arena.memory().cursor(at, layout::CHUNK_PAYLOAD_BYTES);
         self.chunk = Some(next);
     }
 
     fn ordinal_of_chunk(&self) -> u64 {
-        self.chunk.map_or(0, |chunk| {
-            self.arena.chunk_word(chunk, layout::CHUNK_ORDINAL_AT).load_own()
-        })
+        self.chunk
+            .map_or(0, |chunk| self.arena.chunk_word(chunk, layout::CHUNK_ORDINAL_AT).load_own())
     }
 
     fn reserve_for(&self, severity: Severity) -> u32 {

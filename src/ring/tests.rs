@@ -40,10 +40,7 @@ fn info(body: &[u8]) -> Record<'_> {
 }
 
 fn bodies(slice: &Slice) -> Vec<Vec<u8>> {
-    slice
-        .encoded_records()
-        .map(|bytes| RecordView::parse(bytes).unwrap().body.to_vec())
-        .collect()
+    slice.encoded_records().map(|bytes| RecordView::parse(bytes).unwrap().body.to_vec()).collect()
 }
 
 fn drain_all(consumer: &mut Consumer) -> (Vec<Vec<u8>>, Vec<RingPosition>) {

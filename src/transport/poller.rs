@@ -71,7 +71,11 @@ impl Poller {
 
     /// Waits until something is ready, somebody wakes us or `timeout` passes, then calls `handle` for each
     /// ready socket. An interrupted wait returns early.
-    pub fn wait(&mut self, timeout: Option<Duration>, mut handle: impl FnMut(Ready)) -> io::Result<()> {
+    pub fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        mut handle: impl FnMut(Ready),
+    ) -> io::Result<()> {
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),

@@ -73,7 +73,8 @@ impl Socket {
 
     /// Writes as much of `pieces` as the kernel takes now; `Ok(None)` where it takes nothing.
     pub fn send(&self, pieces: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
-        let sent = || SockRef::from(&self.stream).send_vectored_with_flags(pieces, libc::MSG_NOSIGNAL);
+        let sent =
+            || SockRef::from(&self.stream).send_vectored_with_flags(pieces, libc::MSG_NOSIGNAL);
         retry(sent)
     }
 

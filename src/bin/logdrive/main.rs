@@ -4,8 +4,10 @@
 //! well, 1 when the command ran and something is not (its output says what), 2 when it could not run.
 
 mod cat;
+mod delivery;
 mod json;
 mod receive;
+mod ship;
 mod verify;
 
 use std::process::ExitCode;
@@ -24,6 +26,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Receive(receive::Arguments),
+    Ship(ship::Arguments),
     Cat(cat::Arguments),
     Verify(verify::Arguments),
 }
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     // On a usage error clap prints it with a hint and exits with 2.
     let outcome = match Arguments::parse().command {
         Command::Receive(arguments) => receive::run(arguments),
+        Command::Ship(arguments) => ship::run(&arguments),
         Command::Cat(arguments) => cat::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
     };

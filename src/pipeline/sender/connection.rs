@@ -107,7 +107,10 @@ impl Connection {
 
     /// Writes what the session wants written, as far as the kernel takes it. `frame_of` finds the
     /// frame of a batch by its token; a batch that is gone is not written at all.
-    pub fn write(&mut self, frame_of: impl Fn(u64) -> Option<Frame>) -> Result<(), ConnectionError> {
+    pub fn write(
+        &mut self,
+        frame_of: impl Fn(u64) -> Option<Frame>,
+    ) -> Result<(), ConnectionError> {
         loop {
             self.fill(&frame_of);
             if self.outgoing.is_empty() {

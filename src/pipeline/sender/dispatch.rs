@@ -226,8 +226,14 @@ impl Sender {
         let sequence::Binding { producer_id, epoch, base_sequence } = numbers;
         let mut header = frame.header();
         let body_bytes = frame.body().len() as u32;
-        let batch_crc =
-            batch::bind(&mut header, frame.body_crc(), body_bytes, producer_id, epoch, base_sequence);
+        let batch_crc = batch::bind(
+            &mut header,
+            frame.body_crc(),
+            body_bytes,
+            producer_id,
+            epoch,
+            base_sequence,
+        );
         let binding = Binding {
             producer_id,
             epoch,

@@ -78,7 +78,10 @@ impl Flights {
 
     /// All sources; our own is the first.
     pub fn sources(&self) -> impl Iterator<Item = (usize, &Source)> {
-        self.sources.iter().enumerate().filter_map(|(index, source)| Some((index, source.as_ref()?)))
+        self.sources
+            .iter()
+            .enumerate()
+            .filter_map(|(index, source)| Some((index, source.as_ref()?)))
     }
 
     /// A source by its index.
@@ -98,7 +101,9 @@ impl Flights {
                 || self.lookahead.as_ref().is_some_and(|next| next.source == index)
         };
         self.sources()
-            .filter(|(index, source)| *index != OWN && source.reader.is_drained() && !in_use(*index))
+            .filter(|(index, source)| {
+                *index != OWN && source.reader.is_drained() && !in_use(*index)
+            })
             .map(|(index, _)| index)
             .collect()
     }

@@ -77,7 +77,8 @@ impl Sender {
 
     fn handle_produced(&mut self, now: Moment, lane: LaneId, produced: Produced) {
         let token = produced.token;
-        let Some(flight) = self.flights.get(token).filter(|flight| flight.lane == Some(lane)) else {
+        let Some(flight) = self.flights.get(token).filter(|flight| flight.lane == Some(lane))
+        else {
             // Answered after it had moved on: the newer attempt's answer counts.
             return;
         };
@@ -98,7 +99,8 @@ impl Sender {
         });
         match verdict.action {
             Action::Acknowledge => self.finish(now, lane, token, Resolution::Delivered),
-            Action::RetrySame { refresh_metadata } | Action::RetryRebindable { refresh_metadata } => {
+            Action::RetrySame { refresh_metadata }
+            | Action::RetryRebindable { refresh_metadata } => {
                 if refresh_metadata {
                     self.metadata_at = None;
                 }
@@ -156,7 +158,8 @@ impl Sender {
         let Some(flight) = self.flights.resolve(token, resolution) else { return };
         let Some(id) = flight.space else { return };
         let space = self.spaces.get(id);
-        space.unacknowledged_bytes = space.unacknowledged_bytes.saturating_sub(flight.frame.bytes());
+        space.unacknowledged_bytes =
+            space.unacknowledged_bytes.saturating_sub(flight.frame.bytes());
         if let Some(sequences) = &mut space.sequences {
             let known = match resolution {
                 Resolution::Delivered | Resolution::Unconfirmed => sequences.acknowledge(token),

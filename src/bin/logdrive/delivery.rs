@@ -1,0 +1,249 @@
+//! What `ship` and `drain` share: wait for the acknowledgements, show how it goes, sum it up.
+//!
+//! On a terminal a line with rate and backlog on standard error, silent otherwise; SIGINT and SIGTERM end the
+//! waiting, and what is not acknowledged by then stays stored.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io;
+use std::io::IsTerminal;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use logdrive::Client;
+use logdrive::Snapshot;
+use logdrive::clock::Clock;
+use logdrive::ids::Moment;
+use signal_hook::consts::SIGINT;
+use signal_hook::consts::SIGTERM;
+
+use crate::Outcome;
+use crate::json;
+
+/// Pause between two looks at the figures.
+const POLL: Duration = Duration::from_millis(20);
+/// Pause between two lines on the terminal.
+const SHOW_INTERVAL: Duration = Duration::from_millis(200);
+/// Records between two looks at the clock while reading.
+const RECORDS_PER_LOOK: u64 = 4096;
+/// How long the end waits for threads once everything is acknowledged.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// A run that delivers records and watches them arrive.
+pub struct Delivery {
+    client: Client,
+    clock: Clock,
+    start: Moment,
+    shown_at: Moment,
+    deadline: Option<Duration>,
+    is_stopping: Arc<AtomicBool>,
+    is_terminal: bool,
+    noted: u64,
+}
+
+impl Delivery {
+    /// Starts to watch `client`; `deadline` counts from [`Delivery::finish`].
+    pub fn start(client: Client, deadline: Option<Duration>) -> io::Result<Self> {
+        let is_stopping = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            signal_hook::flag::register(signal, is_stopping.clone())?;
+        }
+        let clock = Clock::start();
+        let now = clock.moment();
+        let is_terminal = io::stderr().is_terminal();
+        Ok(Self {
+            client,
+            clock,
+            start: now,
+            shown_at: now,
+            deadline,
+            is_stopping,
+            is_terminal,
+            noted: 0,
+        })
+    }
+
+    /// The client.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Whether a signal asked us to stop.
+    pub fn is_stopping(&self) -> bool {
+        // Relaxed: a flag set by a signal handler; nothing is published by it.
+        self.is_stopping.load(Ordering::Relaxed)
+    }
+
+    /// A record was logged.
+    pub fn note_record(&mut self) {
+        self.noted += 1;
+        if self.noted.is_multiple_of(RECORDS_PER_LOOK) {
+            self.show();
+        }
+    }
+
+    /// Renews the line on the terminal, if there is one and it is old enough.
+    pub fn show(&mut self) {
+        let now = self.clock.moment();
+        if !self.is_terminal || now.since(self.shown_at) < SHOW_INTERVAL {
+            return;
+        }
+        self.shown_at = now;
+        let stats = self.client.stats();
+        let seconds = now.since(self.start).as_secs_f64();
+        let delivered = stats.sender.delivered + stats.sender.adopted_delivered;
+        let connected = stats.sender.receivers.iter().filter(|one| one.is_connected).count();
+        let mut err = io::stderr().lock();
+        // A terminal that is gone is no reason to stop shipping.
+        let _gone = write!(
+            err,
+            "\r{:>11} accepted {delivered:>11} acknowledged {:>9.0}/s {:>11} stored {connected} connected\x1b[K",
+            stats.accepted,
+            delivered as f64 / seconds.max(0.001),
+            stats.sender.stored,
+        );
+    }
+
+    /// Waits until everything is acknowledged, the deadline or a signal; then sums up.
+    pub fn finish(mut self, as_json: bool) -> Result<Outcome, Box<dyn Error>> {
+        let waiting_since = self.clock.moment();
+        loop {
+            let now = self.clock.moment();
+            let patience =
+                self.deadline.map(|deadline| deadline.saturating_sub(now.since(waiting_since)));
+            if self.is_stopping() || patience == Some(Duration::ZERO) {
+                break;
+            }
+            let flushed = self.client.flush(POLL.min(patience.unwrap_or(POLL))).is_ok();
+            let stats = self.client.stats();
+            let adopted = self.client.adoption_done() && stats.sender.adopted_slots == 0;
+            if flushed && adopted && stats.sender.stored == 0 {
+                break;
+            }
+            if flushed {
+                std::thread::sleep(POLL);
+            }
+            self.show();
+        }
+        let seconds = self.clock.moment().since(self.start).as_secs_f64();
+        let stats = self.client.stats();
+        if self.is_terminal {
+            eprint!("\r\x1b[K");
+        }
+        // What is still stored is in the figures already.
+        let _stored =
+            self.client.close(if stats.sender.stored == 0 { CLOSE_DEADLINE } else { POLL });
+        report(&stats, seconds, as_json)
+    }
+}
+
+/// Prints the summary; good only where nothing was refused or dropped and nothing is left.
+fn report(stats: &Snapshot, seconds: f64, as_json: bool) -> Result<Outcome, Box<dyn Error>> {
+    if as_json {
+        println!("{}", summary_json(stats, seconds));
+    } else {
+        eprintln!("{}", summary_text(stats, seconds));
+    }
+    let unsettled =
+        stats.accepted.saturating_sub(stats.sender.delivered + stats.sender.unconfirmed);
+    let is_good = unsettled == 0
+        && stats.sender.stored == 0
+        && stats.refused_total() == 0
+        && stats.dropped_total() == 0
+        && stats.sender.damaged == 0;
+    Ok(if is_good { Outcome::Good } else { Outcome::Bad })
+}
+
+/// Records neither acknowledged nor given up: in the spool, or still in the rings.
+fn stored(stats: &Snapshot) -> u64 {
+    let ended = stats.sender.delivered
+        + stats.sender.unconfirmed
+        + stats.sender.damaged
+        + stats.dropped_total();
+    stats.sender.stored.max(stats.accepted.saturating_sub(ended))
+}
+
+fn summary_text(stats: &Snapshot, seconds: f64) -> String {
+    let mut text = format!(
+        "accepted {}, acknowledged {}, stored {}, {:.1} s, {:.0} records/s, {} bytes in, {} bytes sent",
+        stats.accepted,
+        stats.sender.delivered,
+        stored(stats),
+        seconds,
+        stats.sender.delivered as f64 / seconds.max(0.001),
+        stats.bytes_in,
+        stats.sender.bytes_wire,
+    );
+    if stats.sender.adopted_delivered > 0 {
+        let _infallible = write!(text, ", {} of earlier runs", stats.sender.adopted_delivered);
+    }
+    for (reason, count) in &stats.refused {
+        let _infallible = write!(text, "; refused ({reason}): {count}");
+    }
+    for (reason, count) in &stats.sender.dropped {
+        let _infallible = write!(text, "; dropped ({reason}): {count}");
+    }
+    text
+}
+
+fn summary_json(stats: &Snapshot, seconds: f64) -> String {
+    let mut out = String::new();
+    let _infallible = write!(
+        out,
+        "{{\"accepted\":{},\"delivered\":{},\"unconfirmed\":{},\"adopted_delivered\":{},\"dropped\":",
+        stats.accepted,
+        stats.sender.delivered,
+        stats.sender.unconfirmed,
+        stats.sender.adopted_delivered,
+    );
+    counts(&mut out, &stats.sender.dropped);
+    out.push_str(",\"refused\":");
+    counts(&mut out, &stats.refused);
+    let _infallible = write!(
+        out,
+        ",\"damaged\":{},\"stored\":{},\"bytes_in\":{},\"bytes_wire\":{},\"seconds\":{seconds:.3},\
+         \"receivers\":[",
+        stats.sender.damaged,
+        stored(stats),
+        stats.bytes_in,
+        stats.sender.bytes_wire,
+    );
+    for (index, receiver) in stats.sender.receivers.iter().enumerate() {
+        let comma = if index > 0 { "," } else { "" };
+        let _infallible = write!(out, "{comma}{{\"address\":");
+        json::string(&mut out, &receiver.address);
+        let _infallible = write!(
+            out,
+            ",\"batches\":{},\"records\":{},\"bytes\":{}}}",
+            receiver.batches, receiver.records, receiver.bytes
+        );
+    }
+    out.push_str("]}");
+    out
+}
+
+fn counts(out: &mut String, counts: &[(&'static str, u64)]) {
+    out.push('{');
+    for (index, (reason, count)) in counts.iter().enumerate() {
+        let comma = if index > 0 { "," } else { "" };
+        let _infallible = write!(out, "{comma}\"{reason}\":{count}");
+    }
+    out.push('}');
+}
+
+/// A duration as options are written: a number with ms, s, m or h.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let hint = || format!("'{text}': write a number with its unit, as in 500ms, 5s, 2m or 1h");
+    let number: u64 = digits.parse().map_err(|_| hint())?;
+    match &text[digits.len()..] {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
+        "h" => Ok(Duration::from_secs(number.saturating_mul(3600))),
+        _unknown => Err(hint()),
+    }
+}

@@ -1,0 +1,109 @@
+//! `logdrive ship`: lines of files or standard input, one record each.
+
+use std::error::Error;
+use std::fs::File;
+use std::io;
+use std::io::BufRead;
+use std::io::BufReader;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use logdrive::Client;
+use logdrive::Code;
+use logdrive::Config;
+use logdrive::Severity;
+
+use crate::Outcome;
+use crate::delivery;
+use crate::delivery::Delivery;
+
+/// How long one line may wait for room before the tool looks whether it was told to stop.
+const PATIENCE: &str = "1s";
+/// Bytes read at once.
+const READ_BYTES: usize = 256 * 1024;
+
+/// Ship lines of files (or of standard input) as records, one per line, bytes kept exactly.
+///
+/// Waits when rings and spool are full and never drops. Exits with 0 when everything was acknowledged, 1 when
+/// anything was refused, dropped or is still stored, 2 when it could not run. A run that was killed is
+/// finished by the next one with the same name and spool.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Where to: receivers://HOST:PORT,…/TOPIC or kafka://HOST:PORT,…/TOPIC, with ?option=value.
+    #[arg(long, value_name = "URL")]
+    to: String,
+    /// Set an option, as in the URL; see docs/configuration.md. May be repeated.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    set: Vec<String>,
+    /// Keep undelivered batches in this directory, not in memory.
+    #[arg(long, value_name = "DIR")]
+    spool: Option<PathBuf>,
+    /// Print one JSON object about the run on standard output.
+    #[arg(long)]
+    json: bool,
+    /// Give up waiting for acknowledgements after this long (5s, 2m); what is left stays stored.
+    #[arg(long, value_name = "TIME", value_parser = delivery::parse_duration)]
+    deadline: Option<Duration>,
+    /// Files to read; standard input if none is named.
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
+    let config = configure(arguments)?;
+    // Opened before anything starts: a file that is missing is a usage error.
+    let mut inputs: Vec<Box<dyn BufRead>> = Vec::new();
+    for path in &arguments.files {
+        let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        inputs.push(Box::new(BufReader::with_capacity(READ_BYTES, file)));
+    }
+    if arguments.files.is_empty() {
+        inputs.push(Box::new(BufReader::with_capacity(READ_BYTES, io::stdin())));
+    }
+    let client = Client::start(&config)?;
+    let mut delivery = Delivery::start(client, arguments.deadline)?;
+    for input in &mut inputs {
+        ship_lines(input.as_mut(), &mut delivery)?;
+    }
+    delivery.finish(arguments.json)
+}
+
+fn configure(arguments: &Arguments) -> Result<Config, Box<dyn Error>> {
+    let mut config = Config::new();
+    config.load_environment(std::env::vars_os())?;
+    config.set("name", "ship")?;
+    config.set("ring.full", "block")?;
+    config.set("ring.full_deadline", PATIENCE)?;
+    config.set("spool.full", "block")?;
+    if let Some(dir) = &arguments.spool {
+        config.set("spool.dir", &dir.to_string_lossy())?;
+    }
+    config.set("url", &arguments.to)?;
+    for pair in &arguments.set {
+        let (name, value) =
+            pair.split_once('=').ok_or_else(|| format!("--set {pair}: write it as NAME=VALUE"))?;
+        config.set(name, value)?;
+    }
+    Ok(config)
+}
+
+/// One record per line; a last line without its newline is one too.
+fn ship_lines(input: &mut dyn BufRead, delivery: &mut Delivery) -> io::Result<()> {
+    let mut line = Vec::new();
+    while !delivery.is_stopping() && input.read_until(b'\n', &mut line)? > 0 {
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        }
+        loop {
+            match delivery.client().log(Severity::Info, &line) {
+                // The receivers are slower than we read: wait, and say so where somebody looks.
+                Err(Code::RingFull) if !delivery.is_stopping() => delivery.show(),
+                // Refused for good and counted; the summary has it.
+                Ok(()) | Err(_) => break,
+            }
+        }
+        delivery.note_record();
+        line.clear();
+    }
+    Ok(())
+}
