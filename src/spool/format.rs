@@ -21,7 +21,7 @@ pub const VERSION: u32 = 1;
 /// Everything starts at a multiple of this.
 pub const ALIGNMENT: usize = 64;
 
-/// Where a segment's word `committed` lies: bytes of whole groups, counted from [`DATA_START`].
+/// Where a segment's word `committed` lies, see [`committed_word`].
 pub const COMMITTED: usize = 64;
 
 /// Where the groups of a segment start.
@@ -388,6 +388,21 @@ pub fn decode_binding(
 fn binding_crc(address: &Address, offset: usize, generation: u32, words: &[u64; 6]) -> u32 {
     let crc = checksum::extend(address.crc(offset), &generation.to_le_bytes());
     words[1..].iter().fold(crc, |crc, word| checksum::extend(crc, &word.to_le_bytes()))
+}
+
+/// The value of a segment's word `committed` for `bytes` of whole groups, counted from
+/// [`DATA_START`]: their number of [`ALIGNMENT`] units in the low half, its complement in the high
+/// half. So it is stored at once, and a flipped bit shows.
+pub fn committed_word(bytes: usize) -> u64 {
+    let units = u32::try_from(bytes / ALIGNMENT).expect("a segment is at most 1 GiB");
+    u64::from(units) | u64::from(!units) << 32
+}
+
+/// The bytes of whole groups in a word `committed`; `None` for a value that we never write.
+#[allow(clippy::cast_possible_truncation)]
+pub fn committed_bytes(word: u64) -> Option<usize> {
+    let units = word as u32;
+    ((word >> 32) as u32 == !units).then_some(units as usize * ALIGNMENT)
 }
 
 /// The value of a frame's state word: the state's number in each of its eight bytes, so that a

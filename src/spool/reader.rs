@@ -127,7 +127,10 @@ impl Reader {
             match self.step() {
                 Step::Frame(frame) => return Some(frame),
                 Step::Waiting => return None,
-                Step::Finished => self.finish_segment(),
+                Step::Finished => {
+                    self.finish_segment();
+                    self.release();
+                }
             }
         }
         None

@@ -76,10 +76,11 @@ impl Segment {
         Ok(Segment { address, start: 0, view, path })
     }
 
-    /// The bytes of whole groups, as the file says.
-    pub fn committed(&self) -> u64 {
+    /// The bytes of whole groups, if the file says a possible number.
+    pub fn committed(&self) -> Option<usize> {
         // Acquire: a dead process stored it; nobody does now.
-        self.view.mapping().atomic_u64(COMMITTED).load(Ordering::Acquire)
+        let word = self.view.mapping().atomic_u64(COMMITTED).load(Ordering::Acquire);
+        format::committed_bytes(word)
     }
 
     /// The number of the state of the frame at `offset`.
@@ -209,7 +210,7 @@ impl FreeSegment {
         address: Address,
         start: u64,
     ) -> Result<(AppendWriter, Segment), (FreeSegment, io::Error)> {
-        self.mapping.atomic_u64(COMMITTED).store(0, Ordering::Release);
+        self.mapping.atomic_u64(COMMITTED).store(format::committed_word(0), Ordering::Release);
         // Keeps the compiler from moving the header's bytes before the store above.
         fence(Ordering::SeqCst);
         let header = SegmentHeader { address, segment_bytes: self.segment_bytes() };

@@ -349,7 +349,7 @@ impl Active {
     /// The commit: one store.
     fn accept(&mut self, group_bytes: usize) {
         self.end += group_bytes;
-        self.store_committed();
+        self.store_committed(self.end);
         self.map.freeze(self.end);
     }
 
@@ -357,9 +357,7 @@ impl Active {
     fn sync_appended(&mut self, group_bytes: usize) -> io::Result<()> {
         let end = self.end + group_bytes;
         self.map.mapping().sync(self.synced..end)?;
-        let committed = (end - DATA_START) as u64;
-        // Release: as in `store_committed`.
-        self.map.mapping().atomic_u64(COMMITTED).store(committed, Ordering::Release);
+        self.store_committed(end);
         self.map.mapping().sync(0..DATA_START)?;
         self.synced = end;
         Ok(())
@@ -368,7 +366,7 @@ impl Active {
     /// After a failed sync: the group must not be found by recovery, since its records are still in
     /// the rings and will be committed elsewhere.
     fn withdraw(&mut self) {
-        self.store_committed();
+        self.store_committed(self.end);
         self.map.write(self.end, &[&[0; GROUP_HEADER_BYTES]]);
         self.suspect = true;
     }
@@ -387,8 +385,8 @@ impl Active {
         result
     }
 
-    fn store_committed(&self) {
-        let committed = (self.end - DATA_START) as u64;
+    fn store_committed(&self, end: usize) {
+        let committed = format::committed_word(end - DATA_START);
         // Release: the group's bytes are in the mapping before; recovery is the partner.
         self.map.mapping().atomic_u64(COMMITTED).store(committed, Ordering::Release);
     }
