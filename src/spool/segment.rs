@@ -22,10 +22,10 @@ use crate::spool::format::FRAME_STATE;
 use crate::spool::format::SegmentHeader;
 use crate::spool::scan::Source;
 use crate::spool::types::Binding;
-use crate::sys::mapping::AppendReader;
-use crate::sys::mapping::AppendWriter;
+use crate::sys::append::AppendReader;
+use crate::sys::append::AppendWriter;
+use crate::sys::append::append_pair;
 use crate::sys::mapping::Mapping;
-use crate::sys::mapping::append_pair;
 
 /// Extension of a segment file.
 pub const SEGMENT_EXTENSION: &str = "seg";

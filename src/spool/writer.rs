@@ -32,8 +32,8 @@ use crate::spool::types::Group;
 use crate::spool::types::Options;
 use crate::spool::types::SpoolError;
 use crate::spool::types::Sync;
+use crate::sys::append::AppendWriter;
 use crate::sys::file;
-use crate::sys::mapping::AppendWriter;
 
 /// Where a writer starts: what the instance has numbered so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,8 @@
 use super::*;
 use proptest::prelude::*;
 
+use crate::spool::types::Binding;
+
 const ADDRESS: Address = Address { instance: InstanceId([0xab; 16]), segment: 3 };
 
 fn batch<'a>(topic: &'a str, header: &'a [u8; 61], body: &'a [u8]) -> Batch<'a> {
@@ -170,7 +172,7 @@ fn a_flipped_bit_in_committed_shows() {
 
 #[test]
 fn a_flipped_bit_in_a_state_reads_as_stored() {
-    for number in [STATE_STORED, STATE_DELIVERED, STATE_UNCONFIRMED, STATE_DROPPED, STATE_MAX] {
+    for number in [STATE_STORED, STATE_DELIVERED, STATE_UNCONFIRMED, STATE_DROPPED + 15] {
         let word = state_word(number);
         assert_eq!(state_number(word), number);
         for bit in 0..64 {
