@@ -223,3 +223,40 @@ impl FreeSegment {
         Ok((writer, Segment { address, start, view, path }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::ids::InstanceId;
+
+    #[test]
+    fn a_recycled_segment_starts_empty_under_its_new_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let address = |segment| Address { instance: InstanceId([1; 16]), segment };
+        let free = FreeSegment::create(dir.path(), 64 << 10).unwrap();
+        let (writer, segment) = free.activate(dir.path(), address(1), 0).unwrap();
+        let word = writer.mapping().atomic_u64(COMMITTED);
+        word.store(format::committed_word(4096), Ordering::Release);
+        let segment = segment.into_free().unwrap_err();
+        assert_eq!(segment.committed(), Some(4096));
+        drop(writer);
+
+        let free = segment.into_free().unwrap();
+        let (_writer, segment) = free.activate(dir.path(), address(2), 0).unwrap();
+        assert_eq!(segment.committed(), Some(0), "its old groups are not committed in it");
+        assert!(!dir.path().join(segment_name(1)).exists());
+        let bytes = fs::read(dir.path().join(segment_name(2))).unwrap();
+        let header = SegmentHeader::decode(&format::array_at(&bytes, 0)).unwrap();
+        assert_eq!(header, SegmentHeader { address: address(2), segment_bytes: 64 << 10 });
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_given_leaves_the_segment_free() {
+        let dir = tempfile::tempdir().unwrap();
+        let free = FreeSegment::create(dir.path(), 64 << 10).unwrap();
+        let address = Address { instance: InstanceId([1; 16]), segment: 1 };
+        let (free, _) = free.activate(&dir.path().join("missing"), address, 0).unwrap_err();
+        free.activate(dir.path(), address, 0).unwrap();
+    }
+}

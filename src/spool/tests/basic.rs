@@ -175,6 +175,16 @@ fn bindings_survive_and_the_newest_holds() {
         assert_eq!(recovered.reader.next().unwrap().binding(), Some(binding(sequence)));
         assert_eq!(recovered.reader.next().unwrap().binding(), None);
     }
+    // Killed while the newest one, in slot 0, was written: the one before holds.
+    let torn = copy_dir(dir.path());
+    let path = torn.path().join(segment::segment_name(1));
+    let mut bytes = fs::read(&path).unwrap();
+    let slot = usize::try_from(frames[0].position().offset).unwrap() + format::FRAME_BINDINGS[0];
+    bytes[slot..slot + 8].fill(0);
+    fs::write(&path, bytes).unwrap();
+    let mut recovered = recover(torn.path(), &options(4)).unwrap();
+    assert_eq!(recovered.reader.next().unwrap().binding(), Some(binding(3)));
+
     reader.resolve(&frames[0], Resolution::Delivered);
     let error = reader.bind(&frames[0], &binding(6)).unwrap_err();
     assert!(matches!(error, SpoolError::Resolved { .. }), "{error}");
