@@ -111,6 +111,9 @@ fn after_an_outage_the_files_are_given_back() {
         reader.resolve(&frame, Resolution::Delivered);
     }
     assert!(segment_files(dir.path()).len() <= 5, "{:?}", segment_files(dir.path()));
+    for _ in 0..39 {
+        commit(&mut writer, &[], &[(1, 50_000)]).unwrap();
+    }
 }
 
 #[test]

@@ -161,6 +161,20 @@ fn a_missing_segment_is_a_range_of_damaged_records() {
 }
 
 #[test]
+fn a_segment_that_vanishes_before_it_is_reached_is_counted_and_said() {
+    let (dir, _) = filled();
+    let mut recovered = recover(dir.path(), &options(8)).unwrap();
+    assert!(recovered.reader.next().is_some());
+    fs::remove_file(dir.path().join(segment::segment_name(3))).unwrap();
+    assert_eq!(drain(&mut recovered.reader).len(), 23);
+    assert_eq!(recovered.reader.totals().damaged, 15);
+    assert!(matches!(recovered.reader.take_error(), Some(SpoolError::Io { action: "open", .. })));
+    let damage = recovered.reader.take_damage().unwrap();
+    assert_eq!((damage.bytes, damage.records), (0..0, 30..45));
+    assert_conserved(&recovered.reader);
+}
+
+#[test]
 fn a_damaged_tail_is_said_to_be_unknown() {
     let (dir, stored) = filled();
     let (_, _, file, range) = stored.last().unwrap().clone();
