@@ -16,8 +16,8 @@ pub fn extend(crc: u32, bytes: &[u8]) -> u32 {
 
 /// CRC-32C of `a || b` from the checksum of each and the length of `b`.
 ///
-/// Multiplies by x^(8·len) modulo the polynomial, as zlib's `crc32_combine` does; about 18 carry-less
-/// multiplications of 32 bits, so its cost does not depend on the bytes.
+/// Multiplies by x^(8·len) modulo the polynomial, as zlib's `crc32_combine` does; about 18
+/// carry-less multiplications of 32 bits, so its cost does not depend on the bytes.
 pub fn combine(crc_a: u32, crc_b: u32, len_b: u32) -> u32 {
     multiply(power_of_x(len_b), crc_a) ^ crc_b
 }

@@ -119,7 +119,8 @@ impl FileSystemKind {
 }
 
 /// The user whose files are ours.
-pub(super) fn effective_user() -> u32 {
+/// The effective user id of this process.
+pub fn effective_user() -> u32 {
     // SAFETY: geteuid has no arguments, touches no memory and cannot fail.
     unsafe { libc::geteuid() }
 }

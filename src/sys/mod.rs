@@ -1,4 +1,4 @@
-//! What the operating system gives: mappings, private files, locks.
+//! What the operating system gives: mappings, private files, locks, the time stamp counter.
 //!
 //! Owns the unsafe calls outside `ring::raw`; every block says why it is sound. Knows nothing of
 //! records, batches or formats.
@@ -8,3 +8,6 @@ pub mod append;
 pub mod file;
 pub mod lock;
 pub mod mapping;
+pub mod memory;
+pub mod signals;
+pub mod tsc;

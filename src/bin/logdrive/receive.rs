@@ -1,0 +1,124 @@
+//! `logdrive receive`: a receiver until it is told to stop.
+
+use std::error::Error;
+use std::io;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use logdrive::batch::Validation;
+use logdrive::receiver::Options;
+use logdrive::receiver::Receiver;
+use logdrive::receiver::Stats;
+use logdrive::receiver::Stopper;
+use logdrive::receiver::Sync;
+use signal_hook::consts::SIGINT;
+use signal_hook::consts::SIGTERM;
+use signal_hook::iterator::Signals;
+
+use crate::Outcome;
+
+/// How long a stop may take to answer what was received.
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Receive records from logdrive or from any Kafka producer and store them in files.
+///
+/// Prints "listening on ADDR" when it is ready. SIGTERM and SIGINT stop it: it answers what it has
+/// received, syncs its files and prints a summary. Killing it any other way loses nothing that was
+/// acknowledged.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Address and port to listen on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR")]
+    listen: SocketAddr,
+    /// Address and port that clients are told to use, if not the one they connect to.
+    #[arg(long, value_name = "ADDR")]
+    advertise: Option<SocketAddr>,
+    /// Directory for the files, one receiver each; created if missing.
+    #[arg(long)]
+    dir: PathBuf,
+    /// What an acknowledgement promises: "none" that the record survives a crash of the receiver;
+    /// "batch" that it survives a power cut; a number the same, synced every so many milliseconds.
+    #[arg(long, value_name = "none|batch|MS", default_value = "none", value_parser = parse_sync)]
+    sync: Sync,
+    /// Begin a new file before one grows beyond this many bytes.
+    #[arg(long, value_name = "N", default_value_t = 256 << 20)]
+    segment_bytes: u64,
+    /// Begin a new file after this many seconds.
+    #[arg(long, value_name = "S", default_value_t = 7 * 24 * 3600)]
+    segment_age: u64,
+    /// How much of a batch is checked before it is stored: its header and checksum, or every record.
+    #[arg(long, value_enum, default_value_t = Validate::Records)]
+    validate: Validate,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Validate {
+    Header,
+    Records,
+}
+
+pub fn run(arguments: Arguments) -> Result<Outcome, Box<dyn Error>> {
+    let options = Options {
+        advertise: arguments.advertise,
+        sync: arguments.sync,
+        segment_bytes: arguments.segment_bytes,
+        segment_age: Duration::from_secs(arguments.segment_age),
+        validate: match arguments.validate {
+            Validate::Header => Validation::Header,
+            Validate::Records => Validation::Records,
+        },
+        ..Options::new(arguments.listen, arguments.dir)
+    };
+    // Before the receiver starts, so that a signal at any time stops it cleanly.
+    let signals = Signals::new([SIGTERM, SIGINT])?;
+    let receiver = Receiver::start(options)?;
+    stop_on(signals, receiver.stopper())?;
+    announce(receiver.local_addr())?;
+    let stats = receiver.wait()?;
+    eprintln!("{}", summary(&stats));
+    Ok(Outcome::Good)
+}
+
+fn stop_on(mut signals: Signals, stopper: Stopper) -> io::Result<()> {
+    let wait = move || {
+        for _signal in signals.forever() {
+            stopper.stop(STOP_DEADLINE);
+        }
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(wait).map(|_detached| ())
+}
+
+fn announce(address: SocketAddr) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "listening on {address}")?;
+    out.flush()
+}
+
+fn summary(stats: &Stats) -> String {
+    let Stats { connections, batches, records, bytes, duplicates, .. } = stats;
+    let mut text = format!(
+        "received {records} records in {batches} batches, {bytes} bytes, {duplicates} repeats, \
+         over {connections} connections"
+    );
+    for (reason, count) in &stats.refused {
+        text.push_str(&format!("; refused {}: {count}", reason.name()));
+    }
+    if stats.storage_errors > 0 {
+        text.push_str(&format!("; storage errors: {}", stats.storage_errors));
+    }
+    text
+}
+
+fn parse_sync(text: &str) -> Result<Sync, String> {
+    match text {
+        "none" => Ok(Sync::None),
+        "batch" => Ok(Sync::Batch),
+        number => match number.parse() {
+            Ok(milliseconds) => Ok(Sync::Interval(Duration::from_millis(milliseconds))),
+            Err(_) => Err("use none, batch, or a number of milliseconds from 1 to 5000".to_owned()),
+        },
+    }
+}

@@ -1,0 +1,120 @@
+//! The options whose values are words: one enum each, with the spelling beside every variant.
+//!
+//! Knows nothing of what a stage does with the choice.
+
+use std::time::Duration;
+
+use crate::config::value::Kind;
+use crate::config::value::Value;
+
+macro_rules! choices {
+    ($($(#[doc = $doc:literal])+ $name:ident {
+        $($(#[doc = $variant_doc:literal])+ $variant:ident = $word:literal,)+
+    })+) => {$(
+        $(#[doc = $doc])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[doc = $variant_doc])+ $variant,)+
+        }
+
+        impl $name {
+            /// The accepted words, in the order of the variants.
+            pub const NAMES: &'static [&'static str] = &[$($word,)+];
+
+            /// The word that selects the variant.
+            pub const fn name(self) -> &'static str {
+                match self { $($name::$variant => $word,)+ }
+            }
+        }
+
+        impl Value for $name {
+            fn parse(text: &str, _: &Kind) -> Option<Self> {
+                match text {
+                    $($word => Some($name::$variant),)+
+                    _ => None,
+                }
+            }
+        }
+    )+};
+}
+
+choices! {
+    /// How a batch is compressed (`codec`).
+    Codec {
+        /// Not at all.
+        None = "none",
+        /// RFC 1952.
+        Gzip = "gzip",
+        /// Snappy in xerial framing.
+        Snappy = "snappy",
+        /// One LZ4 frame of independent blocks.
+        Lz4 = "lz4",
+        /// Zstandard.
+        Zstd = "zstd",
+    }
+    /// What the value of a Kafka record holds (`format`).
+    Format {
+        /// The text as the application gave it; severity and attributes are record headers.
+        Text = "text",
+        /// One JSON object with time, severity, message and attributes.
+        Json = "json",
+    }
+    /// Resolution of the time that travels with a record (`timestamps`).
+    Timestamps {
+        /// Milliseconds, in Kafka's own timestamp field.
+        Milliseconds = "ms",
+        /// Milliseconds there, and nanoseconds in a record header.
+        Nanoseconds = "ns",
+    }
+    /// What a log call does when the arena is full (`ring.full`).
+    RingFull {
+        /// Returns at once; the record is counted as refused.
+        Refuse = "refuse",
+        /// Waits for room, at most `ring.full_deadline`.
+        Block = "block",
+    }
+    /// What gives way when the spool has reached its quota (`spool.full`).
+    SpoolFull {
+        /// The oldest stored batches, counted as dropped.
+        DropOldest = "drop_oldest",
+        /// The batch that was to be stored, counted as dropped.
+        DropNewest = "drop_newest",
+        /// Nothing: the batcher waits, so that the rings fill and `ring.full` decides.
+        Block = "block",
+    }
+    /// Whose word an acknowledgement is (`acks`).
+    Acks {
+        /// Every in-sync replica's.
+        All = "all",
+        /// The partition leader's alone.
+        Leader = "leader",
+        /// Nobody's: a batch is done once the kernel has sent it, and counts as `unconfirmed`.
+        None = "none",
+    }
+}
+
+/// When stored batches are forced to the medium (`spool.sync`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpoolSync {
+    /// Whenever the kernel likes: survives a crash of the process, not of the machine.
+    None,
+    /// Before a group counts as stored.
+    Batch,
+    /// At least this often.
+    Interval(Duration),
+}
+
+impl SpoolSync {
+    /// The accepted words beside a duration.
+    pub const NAMES: &'static [&'static str] = &["none", "batch"];
+}
+
+impl Value for SpoolSync {
+    fn parse(text: &str, kind: &Kind) -> Option<Self> {
+        match text {
+            "none" => Some(SpoolSync::None),
+            "batch" => Some(SpoolSync::Batch),
+            _ => Duration::parse(text, kind).map(SpoolSync::Interval),
+        }
+    }
+}

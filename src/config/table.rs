@@ -1,0 +1,269 @@
+//! The option table: the single source of every name, type, default, range and explanation.
+//!
+//! `docs/configuration.md` is generated from it, the setters of all languages go through it, and
+//! the settings structs are made of it. Knows the stages only by what it tells users about them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::choices::Acks;
+use crate::config::choices::Codec;
+use crate::config::choices::Format;
+use crate::config::choices::RingFull;
+use crate::config::choices::SpoolFull;
+use crate::config::choices::SpoolSync;
+use crate::config::choices::Timestamps;
+use crate::config::option::OptionSpec;
+use crate::config::option::options;
+use crate::config::value::Accepts;
+use crate::config::value::GIB;
+use crate::config::value::KIB;
+use crate::config::value::Kind;
+use crate::config::value::MIB;
+use crate::config::value::Value;
+
+options! {
+    /// The topic while it may still be missing; checked settings hold it as plain text.
+    "Client" stream: StreamSettings {
+        /// The Kafka topic of the records. It is the path of the URL; the setter may change it.
+        topic: Option<String> = ("topic", "", TOPIC);
+    }
+
+    /// What the application calls itself, and how long it waits for its own records.
+    "Client" client: ClientSettings {
+        /// Identifies the application's slots below `ring.dir` and `spool.dir`: a process takes
+        /// over what a dead process of the same name left behind. Give each application its own.
+        name: String = ("name", "default", NAME);
+        /// How long a flush without a deadline of its own waits until everything accepted before
+        /// it is acknowledged. Nothing is lost when it passes; the records stay stored.
+        flush_deadline: Duration = ("flush.deadline", "5s", duration(0, 3_600_000));
+        /// How long closing waits for acknowledgements. What is not acknowledged by then stays in
+        /// the spool for the next process of that `name`.
+        close_deadline: Duration = ("close.deadline", "5s", duration(0, 3_600_000));
+    }
+
+    /// The rings that log calls write to, all in one file, the arena.
+    "Ring" ring: RingSettings {
+        /// Directory of the arena. It should be on tmpfs: on a disk file system a log call may
+        /// stall for milliseconds while the kernel writes a page back. A relative path is resolved
+        /// when the client is opened. Must differ from `spool.dir`.
+        dir: Option<PathBuf> =
+            ("ring.dir", "", Accepts::or_unset(Kind::Path, "a 0700 directory on the tmpfs"));
+        /// Size of the arena, for all threads together. It absorbs bursts: at 200 bytes per record
+        /// 1 MiB holds some 4,000 records that are not yet batched.
+        bytes_max: Option<u64> = ("ring.bytes_max", "0", Accepts::or_unset(
+            Kind::Bytes(MIB, 4 * GIB),
+            "automatic: the least of 32 MiB, 1/4 of the free tmpfs, 1/16 of the memory limit",
+        ));
+        /// How many threads may have a ring at the same time. The log call of one more thread is
+        /// refused with `TOO_MANY_THREADS`. Each takes an entry in the arena's head, used or not.
+        threads_max: u32 = ("ring.threads_max", "4096", count(1, 65_536));
+        /// What a log call does when the arena is full: `refuse` returns `RING_FULL` at once,
+        /// `block` waits for room at most `ring.full_deadline`. Both are counted.
+        full: RingFull = ("ring.full", "refuse", choice(RingFull::NAMES));
+        /// How long a log call may wait for room. Only used with `ring.full=block`; after it the
+        /// record is refused.
+        full_deadline: Duration = ("ring.full_deadline", "1s", duration(1, 3_600_000));
+        /// Share of the arena, in percent, that only records of severity WARN and above may use,
+        /// so that a flood of DEBUG lines does not displace the error that explains it.
+        reserve_percent: u32 = ("ring.reserve", "10", count(0, 90));
+        /// Largest record: body, key and attributes together, before compression. A larger one
+        /// is refused with `RECORD_TOO_LARGE`. At most 9/10 of `batch.bytes_max`.
+        record_bytes_max: u64 = ("record.bytes_max", "256KiB", bytes(KIB, 900_000));
+    }
+
+    /// How records are drained from the rings, encoded and compressed.
+    "Batch" batch: BatchSettings {
+        /// Compression of batches. `lz4` and `snappy` cost little processor time; `zstd` and `gzip`
+        /// make smaller batches for more of it; `none` suits a fast local network.
+        codec: Codec = ("codec", "lz4", choice(Codec::NAMES));
+        /// Level of `gzip` (1 to 9) or `zstd` (1 to 19): higher is smaller and slower. The other
+        /// codecs have no levels.
+        codec_level: Option<u32> =
+            ("codec.level", "0", Accepts::or_unset(Kind::Count(1, 19), "the codec's own default"));
+        /// What the value of a Kafka record holds: `text` is the message, byte for byte, with
+        /// severity and attributes as record headers; `json` is one object with all of it.
+        format: Format = ("format", "text", choice(Format::NAMES));
+        /// Resolution of the time that travels: Kafka's own field holds milliseconds; `ns` adds a
+        /// record header with the nanoseconds, which makes every record larger.
+        timestamps: Timestamps = ("timestamps", "ms", choice(Timestamps::NAMES));
+        /// How long a record may wait for others to share its batch. Higher compresses better and
+        /// costs less per record; lower arrives sooner. 0 seals at every poll.
+        linger: Duration = ("linger", "20ms", duration(0, 10_000));
+        /// Compressed size at which a batch is sealed before `linger` has passed. Not above
+        /// `batch.bytes_max`.
+        bytes: u64 = ("batch.bytes", "256KiB", bytes(4 * KIB, 1_000_000));
+        /// Size that no sealed batch exceeds. Kafka brokers refuse more than 1,048,588 bytes
+        /// unless their `message.max.bytes` was raised.
+        bytes_max: u64 = ("batch.bytes_max", "1000000", bytes(16 * KIB, 1_000_000));
+        /// Number of records at which a batch is sealed.
+        records_max: u32 = ("batch.records_max", "100000", count(1, 1_000_000));
+        /// Threads that compress. One handles about as many bytes per second as its codec;
+        /// the order of records is kept with any number.
+        workers: u32 = ("workers", "1", count(1, 64));
+        /// How often the batcher looks at the rings while records come in. Lower costs processor
+        /// time and slows the log calls, whose cache lines it takes away.
+        poll_busy: Duration = ("poll.busy", "1ms", micros(100, 1_000_000));
+        /// How often the batcher looks at the rings when nothing comes in. A record logged into
+        /// silence may wait that long, then `linger`. Not below `poll.busy`.
+        poll_idle: Duration = ("poll.idle", "50ms", micros(1_000, 10_000_000));
+    }
+
+    /// Where sealed batches are kept until they are acknowledged.
+    "Spool" spool: SpoolSettings {
+        /// Directory of the spool. Unset, it lives beside the arena on tmpfs: it survives
+        /// `kill -9`, but neither a reboot nor, perhaps, a container's restart. Set it to a
+        /// directory on a disk to survive those. Must differ from `ring.dir`.
+        dir: Option<PathBuf> =
+            ("spool.dir", "", Accepts::or_unset(Kind::Path, "beside the arena, on tmpfs"));
+        /// Quota over all slots of this `name`. At the quota `spool.full` decides; above 90 % of
+        /// it only records of severity WARN and above are admitted.
+        bytes_max: Option<u64> = ("spool.bytes_max", "0", Accepts::or_unset(
+            Kind::Bytes(16 * MIB, 1024 * GIB),
+            "automatic: 1 GiB with spool.dir, else the lesser of 64 MiB and half the free tmpfs",
+        ));
+        /// Size of one segment file, preallocated. Space is given back by whole segments. At most
+        /// half of `spool.bytes_max`.
+        segment_bytes: u64 = (
+            "spool.segment_bytes", "4MiB", Accepts::of(Kind::Pages(4 * MIB, 256 * MIB))
+        );
+        /// What gives way at the quota: `drop_oldest` the oldest stored batches, `drop_newest` the
+        /// batch that was to be stored, `block` nothing: the rings fill and `ring.full` decides.
+        /// Drops are counted, and reported to the receiver in-band.
+        full: SpoolFull = ("spool.full", "drop_oldest", choice(SpoolFull::NAMES));
+        /// What survives a power cut: `batch` all that was stored, a duration all that is older
+        /// than it, `none` what the kernel happened to write. A crash of the process alone loses
+        /// nothing with any of them. Other than `none` it needs `spool.dir`.
+        sync: SpoolSync = ("spool.sync", "none", Accepts::of(Kind::ChoiceOrDuration(
+            SpoolSync::NAMES,
+            Duration::from_millis(1),
+            Duration::from_secs(3_600),
+        )));
+    }
+
+    /// The Kafka protocol, spoken to clusters and to our own receivers alike.
+    "Session" session: SessionSettings {
+        /// The name under which brokers log us and account quotas.
+        client_id: String = ("client_id", "logdrive", CLIENT_ID);
+        /// Whose acknowledgement counts: `all` in-sync replicas', the `leader`'s alone, or
+        /// `none`: then a batch is done when the kernel has sent it, and is counted `unconfirmed`.
+        /// Other than `all` it needs `idempotence=false`.
+        acks: Acks = ("acks", "all", choice(Acks::NAMES));
+        /// Numbers batches so that a cluster drops what it has already appended. Switch it off for
+        /// clusters that forbid `InitProducerId`; a retry may then duplicate a batch.
+        idempotence: bool = ("idempotence", "true", Accepts::of(Kind::Flag));
+        /// How long a broker may take over one request; sent along with every Produce request.
+        /// In `kafka://` mode not above `acknowledgement.deadline`.
+        request_timeout: Duration = ("request.timeout", "30s", duration(100, 600_000));
+        /// How long a sent batch may stay unacknowledged before its lane is given up and the batch
+        /// is sent again elsewhere or anew. Not above `tcp.user_timeout`.
+        acknowledgement_deadline: Option<Duration> =
+            ("acknowledgement.deadline", "0", Accepts::or_unset(
+                range(100_000, 600_000_000),
+                "automatic: 10s in `receivers://` mode, 30s in `kafka://` mode",
+            ));
+        /// Age at which what is known of a cluster (leaders, partitions) is asked for again, even
+        /// when nothing failed.
+        metadata_age_max: Duration = ("metadata.age_max", "5m", duration(1_000, 3_600_000));
+    }
+
+    /// Which connection gets the next batch, and when connections are made, left and moved.
+    "Fleet" fleet: FleetSettings {
+        /// Number of lanes, that is of connections that carry batches. Not above `lanes.max`. In
+        /// `kafka://` mode each broker has one lane instead, and neither option has an effect.
+        lanes: Option<u32> =
+            ("lanes", "0", Accepts::or_unset(Kind::Count(1, 1_024), "automatic: one for each receiver"));
+        /// Most lanes that the automatic number of lanes may reach.
+        lanes_max: u32 = ("lanes.max", "16", count(1, 1_024));
+        /// Batches that one lane may have unacknowledged. More hide a longer round trip; a Kafka
+        /// broker remembers the last 5 of a producer, so that is the limit.
+        lane_batches_in_flight_max: u32 = ("lane.batches_in_flight_max", "5", count(1, 5));
+        /// Bytes that one lane may have unacknowledged.
+        lane_bytes_in_flight_max: u64 =
+            ("lane.bytes_in_flight_max", "4MiB", bytes(MIB, 256 * MIB));
+        /// Compressed bytes after which a lane drains and moves to another receiver, so that a new
+        /// or restarted receiver gets its share. The first of the three triggers counts, each
+        /// with a jitter of 15 %. In `kafka://` mode the partitions' leaders decide instead, and
+        /// the three have no effect.
+        rebind_bytes: Option<u64> =
+            ("rebind.bytes", "256MiB", Accepts::or_unset(Kind::Bytes(MIB, 1024 * GIB), "off"));
+        /// Records after which a lane moves; see `rebind.bytes`.
+        rebind_records: Option<u64> = ("rebind.records", "0", Accepts::or_unset(
+            Kind::Count(1_000, 1_000_000_000_000),
+            "off",
+        ));
+        /// Time after which a lane moves; see `rebind.bytes`.
+        rebind_interval: Option<Duration> =
+            ("rebind.interval", "5m", Accepts::or_unset(range(1_000_000, 86_400_000_000), "off"));
+        /// How often an idle lane asks its peer for a sign of life, so that a dead one is known
+        /// before it is needed.
+        heartbeat_interval: Duration = ("heartbeat.interval", "5s", duration(100, 600_000));
+        /// First pause before a failed endpoint is tried again. Pauses double up to `backoff.max`,
+        /// each drawn at random from the whole span, and start anew after an acknowledgement.
+        backoff_min: Duration = ("backoff.min", "100ms", duration(1, 60_000));
+        /// Longest pause before a failed endpoint is tried again. Not below `backoff.min`.
+        backoff_max: Duration = ("backoff.max", "10s", duration(1, 3_600_000));
+        /// Connection attempts at the same time, so that an outage of many receivers does not end
+        /// in a storm.
+        connects_concurrent_max: u32 = ("connects.concurrent_max", "8", count(1, 1_024));
+    }
+
+    /// Sockets and names.
+    "Transport" transport: TransportSettings {
+        /// How long one connection attempt may take.
+        connect_timeout: Duration = ("connect.timeout", "3s", duration(10, 300_000));
+        /// `TCP_USER_TIMEOUT`: after that long without a TCP acknowledgement the kernel ends a
+        /// connection. Not below `acknowledgement.deadline`, which shall notice first.
+        tcp_user_timeout: Duration = ("tcp.user_timeout", "45s", duration(1_000, 3_600_000));
+        /// How often host names are resolved again while lanes stand. They are resolved at every
+        /// connect and every move anyway.
+        resolve_interval: Duration = ("resolve.interval", "30s", duration(1_000, 3_600_000));
+    }
+}
+
+const NAME: Accepts =
+    Accepts::of(Kind::Text("1 to 64 of A-Z, a-z, 0-9, `.`, `_`, `-`; not `.` or `..`", |text| {
+        is_word(text, 64)
+    }));
+
+/// The rule of Kafka's `Topic.validate`.
+pub(super) const TOPIC: Accepts =
+    Accepts::of(Kind::Text("1 to 249 of A-Z, a-z, 0-9, `.`, `_`, `-`; not `.` or `..`", |text| {
+        is_word(text, 249)
+    }));
+
+const CLIENT_ID: Accepts = Accepts::of(Kind::Text("1 to 128 printable ASCII characters", |text| {
+    (1..=128).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}));
+
+fn is_word(text: &str, length_max: usize) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let length = 1..=length_max;
+    length.contains(&text.len()) && text.bytes().all(legal) && !matches!(text, "." | "..")
+}
+
+const fn bytes(min: u64, max: u64) -> Accepts {
+    Accepts::of(Kind::Bytes(min, max))
+}
+
+const fn count(min: u64, max: u64) -> Accepts {
+    Accepts::of(Kind::Count(min, max))
+}
+
+const fn choice(words: &'static [&'static str]) -> Accepts {
+    Accepts::of(Kind::Choice(words))
+}
+
+/// In milliseconds.
+const fn duration(min: u64, max: u64) -> Accepts {
+    micros(min * 1_000, max * 1_000)
+}
+
+const fn micros(min: u64, max: u64) -> Accepts {
+    Accepts::of(range(min, max))
+}
+
+/// In microseconds.
+const fn range(min: u64, max: u64) -> Kind {
+    Kind::Duration(Duration::from_micros(min), Duration::from_micros(max))
+}

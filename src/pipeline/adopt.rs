@@ -1,0 +1,153 @@
+//! What a dead process left: its spool is opened, and the records still in its rings are sealed into that
+//! same spool, under its own instance and numbers.
+//!
+//! So a crash in the middle of an adoption changes nothing: the groups name the ring positions they consumed, and
+//! the next adopter goes on behind them (I3). What cannot be read is kept and named, never deleted.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::clock::Calibration;
+use crate::clock::Clock;
+use crate::pipeline::encode;
+use crate::pipeline::encode::Encoder;
+use crate::pipeline::encode::SLICE_BYTES_MAX;
+use crate::pipeline::encode::Ticket;
+use crate::pipeline::handover::Source;
+use crate::pipeline::slots::Slot;
+use crate::ring;
+use crate::ring::Arena;
+use crate::ring::Consumer;
+use crate::ring::Slice;
+use crate::ring::consumer::Limits;
+use crate::spool;
+use crate::spool::SpoolError;
+use crate::sys::mapping::Mapping;
+
+use thiserror::Error;
+
+/// Why a slot was not adopted; it stays as it is.
+#[derive(Debug, Error)]
+pub enum AdoptError {
+    /// The spool could not be opened.
+    #[error("the spool cannot be recovered: {0}")]
+    Spool(#[from] SpoolError),
+    /// What was left in the rings could not be committed.
+    #[error("the rings' leftovers cannot be stored: {0}")]
+    Commit(#[from] spool::CommitError),
+    /// What was left in the rings could not be encoded.
+    #[error("the rings' leftovers cannot be encoded: {0}")]
+    Encode(#[from] encode::EncodeError),
+    /// The codec's level is out of its range.
+    #[error(transparent)]
+    Level(#[from] crate::batch::LevelError),
+    /// A file of the slot.
+    #[error("a file of the slot: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Options that adoption takes from the adopter.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Codec and batch sizes for the leftovers.
+    pub encode: encode::Options,
+    /// Layout of the spool; its quota does not hold for what the rings left, which must go somewhere.
+    pub spool: spool::Options,
+    /// Bounds for reading the arena.
+    pub ring: ring::Options,
+}
+
+/// Opens the slot of a dead process; `None` where there was nothing in it, and it is gone.
+pub fn adopt(slot: Slot, options: &Options, clock: &Clock) -> Result<Option<Source>, AdoptError> {
+    let spool_options = spool::Options { bytes_max: u64::MAX, ..options.spool.clone() };
+    let recovered = match spool::recover(slot.spool_dir(), &spool_options) {
+        Ok(recovered) => recovered,
+        Err(SpoolError::NotASpool { .. }) => {
+            slot.remove()?;
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let spool::Recovered { mut writer, reader, positions, next_group, next_record, .. } = recovered;
+    if let Some(arena) = open_arena(&slot, &options.ring)? {
+        let mut encoder = Encoder::new(encode::Options {
+            instance: slot.instance(),
+            ..options.encode.clone()
+        })?;
+        let mut leftovers = Leftovers {
+            calibration: calibration(&arena, clock),
+            topics: arena.streams(),
+            consumer: Consumer::adopt(arena, &positions),
+            number: next_group,
+            first_record: next_record,
+        };
+        while leftovers.commit_next(&mut encoder, &mut writer)? {}
+    }
+    writer.publish();
+    slot.remove_arena()?;
+    Ok(Some(Source { reader, writer: Some(writer), slot }))
+}
+
+/// The arena of a slot; one that is no arena is set aside.
+fn open_arena(slot: &Slot, options: &ring::Options) -> Result<Option<Arc<Arena>>, AdoptError> {
+    let path = slot.arena_path();
+    if !path.exists() {
+        return Ok(None);
+    }
+    let opened = Mapping::open(&path).ok().and_then(|mapping| Arena::open(mapping, options).ok());
+    match opened {
+        Some(arena) => Ok(Some(Arc::new(arena))),
+        None => {
+            slot.set_arena_aside()?;
+            Ok(None)
+        }
+    }
+}
+
+/// The dead process's own time anchor; now, where it died before it stored one.
+fn calibration(arena: &Arena, clock: &Clock) -> Calibration {
+    match arena.time_anchor() {
+        [_, 0, _] => clock.calibrate(),
+        [ticks, wall_nanos, nanos_per_tick] => Calibration { ticks, wall_nanos, nanos_per_tick },
+    }
+}
+
+struct Leftovers {
+    consumer: Consumer,
+    calibration: Calibration,
+    topics: Vec<String>,
+    number: u64,
+    first_record: u64,
+}
+
+impl Leftovers {
+    /// Seals and commits the next slice; false where the rings are empty.
+    fn commit_next(
+        &mut self,
+        encoder: &mut Encoder,
+        writer: &mut spool::Writer,
+    ) -> Result<bool, AdoptError> {
+        let mut slice = Slice::default();
+        let limits = Limits { bytes: SLICE_BYTES_MAX / 2, records: u32::MAX };
+        self.consumer.drain(&mut slice, limits);
+        self.consumer.seal(&mut slice);
+        if slice.records() == 0 {
+            return Ok(false);
+        }
+        let ticket = Ticket {
+            number: self.number,
+            first_record: self.first_record,
+            calibration: self.calibration,
+        };
+        let group = encoder.encode(&slice, ticket)?;
+        writer.commit(&spool::Group {
+            first_record: self.first_record,
+            positions: group.positions(),
+            batches: &group.spool_batches(&self.topics),
+        })?;
+        self.number += 1;
+        self.first_record += group.records;
+        encoder.recycle(group);
+        Ok(true)
+    }
+}

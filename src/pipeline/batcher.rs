@@ -1,0 +1,297 @@
+//! The batcher's loop: rings to slices, slices to groups, groups to the spool.
+//!
+//! Owns the consumer's side of the rings and the writer's side of the spool. It polls and lags on purpose: a consumer
+//! that chases its producers makes their calls ten times slower. The order of a commit is fixed (I3): the
+//! group is committed, then the rings' space is released, then the sender may see the group.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Calibration;
+use crate::clock::Clock;
+use crate::config::BatchSettings;
+use crate::config::SpoolFull;
+use crate::ids::Moment;
+use crate::pipeline::gate::Gate;
+use crate::pipeline::handover::Handover;
+use crate::pipeline::workers::Workers;
+use crate::pipeline::encode::SealedGroup;
+use crate::pipeline::encode::Ticket;
+use crate::ring::Arena;
+use crate::ring::Consumer;
+use crate::ring::Slice;
+use crate::ring::consumer::Limits;
+use crate::spool;
+use crate::spool::CommitError;
+use crate::stats::Counters;
+use crate::transport::Waker;
+
+/// From this share of the arena on, open batches are sealed whatever their age and size.
+const PRESSURE: f64 = 0.8;
+/// Chunks that are populated ahead per round: 1 MiB.
+const POPULATE_CHUNKS: u32 = 64;
+/// How often the time anchor in the arena is renewed.
+const ANCHOR_INTERVAL: Duration = Duration::from_secs(1);
+/// Pause before a commit that the spool refused is tried again.
+const RETRY_INTERVAL: Duration = Duration::from_millis(2);
+
+/// What the batcher shares with other threads.
+pub struct Links {
+    /// Flush requests.
+    pub gate: Arc<Gate>,
+    /// Flags and adopted spools.
+    pub handover: Arc<Handover>,
+    /// Statistics.
+    pub counters: Arc<Counters>,
+    /// Wakes the sender.
+    pub sender: Waker,
+}
+
+/// See the module's head.
+pub struct Batcher {
+    arena: Arc<Arena>,
+    consumer: Consumer,
+    writer: spool::Writer,
+    workers: Workers,
+    links: Links,
+    clock: Clock,
+    settings: Arc<BatchSettings>,
+    spool_full: SpoolFull,
+    slice: Slice,
+    spare_slices: Vec<Slice>,
+    calibration: Calibration,
+    anchored_at: Option<Moment>,
+    next_ticket: u64,
+    next_record: u64,
+    last_batch: Option<u64>,
+    served: u64,
+    /// A group that the spool had no room for.
+    blocked: Option<SealedGroup>,
+    pause: Duration,
+}
+
+/// The parts that a batcher is made of.
+pub struct Parts {
+    /// The rings.
+    pub arena: Arc<Arena>,
+    /// The spool.
+    pub writer: spool::Writer,
+    /// The encoders.
+    pub workers: Workers,
+    /// What is shared.
+    pub links: Links,
+    /// The clock.
+    pub clock: Clock,
+    /// Batch settings.
+    pub settings: Arc<BatchSettings>,
+    /// What to do when the spool is full.
+    pub spool_full: SpoolFull,
+}
+
+impl Batcher {
+    /// A batcher over a fresh spool; to be run in one thread.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { arena, writer, workers, links, clock, settings, spool_full } = parts;
+        let pause = settings.poll_busy;
+        Self {
+            consumer: Consumer::new(arena.clone()),
+            calibration: clock.calibrate(),
+            arena,
+            writer,
+            workers,
+            links,
+            clock,
+            settings,
+            spool_full,
+            slice: Slice::default(),
+            spare_slices: Vec::new(),
+            anchored_at: None,
+            next_ticket: 0,
+            next_record: 0,
+            last_batch: None,
+            served: 0,
+            blocked: None,
+            pause,
+        }
+    }
+
+    /// Works until it is told to stop and everything accepted is committed.
+    pub fn run(&mut self) {
+        self.arena.set_consumer_thread(std::thread::current());
+        self.workers.set_batcher(std::thread::current());
+        while !self.step() {}
+    }
+
+    /// Gives the spool's writer back, after the thread has ended.
+    pub fn into_writer(self) -> spool::Writer {
+        self.writer
+    }
+
+    /// One round; true when the batcher may end.
+    fn step(&mut self) -> bool {
+        let request = self.links.gate.requested();
+        let stops = self.links.handover.batcher_stops();
+        let is_urgent = request > self.served || stops;
+        let committed = self.commit_ready();
+        let mut more = false;
+        let can_drain = self.workers.has_room() && self.blocked.is_none();
+        if can_drain {
+            more = self.drain();
+            if self.is_due(more, is_urgent) {
+                self.submit();
+                self.commit_ready();
+            }
+        }
+        let is_empty = can_drain && !more && self.slice.is_empty();
+        if is_empty && self.workers.is_idle() && self.blocked.is_none() {
+            if request > self.served {
+                self.served = request;
+                self.links.gate.serve(request, self.last_batch);
+            }
+            if stops {
+                return true;
+            }
+        }
+        self.housekeep();
+        if !(committed || more) || self.blocked.is_some() {
+            self.sleep();
+        }
+        false
+    }
+
+    fn drain(&mut self) -> bool {
+        let before = self.slice.records();
+        let limits = Limits {
+            bytes: self.workers.slice_bytes(),
+            records: self.settings.records_max,
+        };
+        let more = self.consumer.drain(&mut self.slice, limits);
+        let drained = self.slice.records() - before;
+        if drained > 0 {
+            self.links.counters.batch.drained.add(u64::from(drained));
+            self.pause = self.settings.poll_busy;
+        }
+        more
+    }
+
+    /// Whether the open slice is to be sealed: by size, count, age, pressure or request.
+    fn is_due(&self, more: bool, is_urgent: bool) -> bool {
+        if self.slice.is_empty() {
+            return false;
+        }
+        more || is_urgent
+            || self.slice.bytes() >= self.workers.slice_bytes()
+            || self.slice.records() >= self.settings.records_max
+            || self.age() >= self.settings.linger
+            || self.arena.used_share() >= PRESSURE
+    }
+
+    /// How long ago the slice's first record was logged.
+    fn age(&self) -> Duration {
+        let Some(ticks) = self.slice.oldest_ticks() else { return Duration::ZERO };
+        let now = self.calibration.wall_nanos_of(self.clock.ticks());
+        Duration::from_nanos(now.saturating_sub(self.calibration.wall_nanos_of(ticks)))
+    }
+
+    fn submit(&mut self) {
+        self.consumer.seal(&mut self.slice);
+        self.calibration = self.clock.calibrate();
+        let ticket = Ticket {
+            number: self.next_ticket,
+            first_record: self.next_record,
+            calibration: self.calibration,
+        };
+        self.next_ticket += 1;
+        self.next_record += u64::from(self.slice.records());
+        let spare = self.spare_slices.pop().unwrap_or_default();
+        self.workers.submit(std::mem::replace(&mut self.slice, spare), ticket);
+    }
+
+    /// Commits groups in ticket order as far as they are ready; true where one was.
+    fn commit_ready(&mut self) -> bool {
+        let mut committed = false;
+        if let Some(group) = self.blocked.take() {
+            if !self.commit(group) {
+                return false;
+            }
+            committed = true;
+        }
+        while self.blocked.is_none()
+            && let Some(mut done) = self.workers.take()
+        {
+            done.slice.clear();
+            self.spare_slices.push(done.slice);
+            committed |= self.commit(done.group);
+        }
+        committed
+    }
+
+    /// Commits one group; false where the spool has no room and the group waits.
+    fn commit(&mut self, group: SealedGroup) -> bool {
+        let counters = &self.links.counters.batch;
+        let topics = self.arena.streams();
+        let outcome = self.writer.commit(&spool::Group {
+            first_record: group.ticket.first_record,
+            positions: group.positions(),
+            batches: &group.spool_batches(&topics),
+        });
+        match outcome {
+            Ok(_) => {}
+            Err(CommitError::Full { .. }) => {
+                counters.spool_full.add(1);
+                if self.spool_full == SpoolFull::DropOldest {
+                    self.links.handover.want_space();
+                    self.links.sender.wake();
+                }
+                self.blocked = Some(group);
+                return false;
+            }
+            Err(CommitError::Io { .. } | CommitError::TooLarge { .. } | CommitError::Misnumbered { .. }) => {
+                // The records stay where they are; the rings fill, and `ring.full` decides.
+                counters.spool_errors.add(1);
+                self.blocked = Some(group);
+                return false;
+            }
+        }
+        self.consumer.release(group.positions());
+        self.writer.publish();
+        self.links.sender.wake();
+        counters.groups.add(1);
+        counters.committed.add(group.records);
+        counters.bytes_in.add(group.bytes_in);
+        counters.bytes_out.add(group.bytes_out);
+        counters.malformed.add(group.malformed);
+        self.last_batch = group.last_batch().or(self.last_batch);
+        self.workers.recycle(group);
+        true
+    }
+
+    /// What keeps the call path and the commit free of page faults, and recovery exact.
+    fn housekeep(&mut self) {
+        self.writer.prepare();
+        self.arena.populate_ahead(POPULATE_CHUNKS);
+        let now = self.clock.moment();
+        let is_due = |at: Moment| now.since(at) >= ANCHOR_INTERVAL;
+        if self.anchored_at.is_none_or(is_due) {
+            self.anchored_at = Some(now);
+            self.calibration = self.clock.calibrate();
+            let Calibration { ticks, wall_nanos, nanos_per_tick } = self.calibration;
+            self.arena.store_time_anchor([ticks, wall_nanos, nanos_per_tick]);
+            self.consumer.reclaim_closed();
+        }
+    }
+
+    fn sleep(&mut self) {
+        let mut pause = self.pause;
+        if self.blocked.is_some() {
+            pause = RETRY_INTERVAL;
+        } else if !self.slice.is_empty() {
+            pause = pause.min(self.settings.linger.saturating_sub(self.age()));
+        }
+        if self.arena.set_consumer_sleeps(true) {
+            std::thread::park_timeout(pause);
+        }
+        self.arena.set_consumer_sleeps(false);
+        self.pause = (self.pause * 2).min(self.settings.poll_idle);
+    }
+}

@@ -1,0 +1,372 @@
+//! The pipeline: the only module that knows that there is more than one stage, and the only one that starts
+//! threads.
+//!
+//! ```text
+//! Registry/Producer -> [rings] -> Batcher -> Workers -> [spool] -> Sender -> lanes
+//!                                    ^---- Handover, Gate, Counters ----^
+//! ```
+//!
+//! Two threads (`logdrive-batch`, `logdrive-send`), more with `workers` > 1, and a short-lived one while names are
+//! resolved. [`Pipeline::start`] wires them, [`Pipeline::stop`] ends them; what is not delivered by then stays in
+//! the slot and is adopted by the next process of the same name.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::batch::LevelError;
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::config::SpoolSync;
+use crate::pipeline::batcher::Batcher;
+use crate::pipeline::batcher::Links;
+use crate::pipeline::encode::Encoder;
+use crate::pipeline::gate::Gate;
+use crate::pipeline::handover::Handover;
+use crate::pipeline::handover::Source;
+use crate::pipeline::sender::Sender;
+use crate::pipeline::slots::Roots;
+use crate::pipeline::slots::Slot;
+use crate::pipeline::slots::SlotError;
+use crate::pipeline::workers::Workers;
+use crate::ring;
+use crate::ring::Arena;
+use crate::ring::Refusal;
+use crate::ring::Registry;
+use crate::spool;
+use crate::spool::SpoolError;
+use crate::stats::Counters;
+use crate::stats::Snapshot;
+use crate::sys::file::FileSystem;
+use crate::sys::mapping::Mapping;
+use crate::sys::memory;
+use crate::transport::Poller;
+use crate::transport::Waker;
+
+mod adopt;
+mod batcher;
+pub mod encode;
+mod gate;
+mod handover;
+pub mod mapping;
+mod sender;
+pub mod slots;
+mod supervise;
+mod workers;
+
+const MIB: u64 = 1 << 20;
+/// The arena by default: min(32 MiB, a quarter of the free tmpfs, a sixteenth of the memory limit).
+const ARENA_BYTES_MAX: u64 = 32 * MIB;
+/// Below this an arena is of no use; a smaller share of what is free is rounded up to it.
+const ARENA_BYTES_MIN: u64 = MIB;
+/// The spool by default, where it lies in memory: min(64 MiB, half of what is free).
+const MEMORY_SPOOL_BYTES_MAX: u64 = 64 * MIB;
+/// The spool by default, on a disk.
+const DISK_SPOOL_BYTES: u64 = 1024 * MIB;
+
+/// Why a pipeline was not started; nothing is left running.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// No slot could be made.
+    #[error(transparent)]
+    Slot(#[from] SlotError),
+    /// No spool could be made.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The codec's level is out of its range.
+    #[error(transparent)]
+    Level(#[from] LevelError),
+    /// The system refused a thread, a descriptor or memory.
+    #[error("cannot {action}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl StartError {
+    fn io(action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { action, source }
+    }
+}
+
+/// See the module's head.
+pub struct Pipeline {
+    registry: Arc<Registry>,
+    clock: Clock,
+    gate: Arc<Gate>,
+    handover: Arc<Handover>,
+    counters: Arc<Counters>,
+    sender_waker: Waker,
+    arena_is_private: bool,
+    threads: Option<(JoinHandle<BatcherThread>, JoinHandle<Sender>)>,
+}
+
+/// What the batcher's thread owns: first the slots of the dead, then the loop.
+struct BatcherThread {
+    batcher: Batcher,
+    adoption: Option<Adoption>,
+}
+
+struct Adoption {
+    roots: Roots,
+    options: adopt::Options,
+    clock: Clock,
+    handover: Arc<Handover>,
+    counters: Arc<Counters>,
+    sender: Waker,
+}
+
+impl Pipeline {
+    /// Makes the slot, maps the arena, opens the spool, starts the threads. Touches the disk, not the network.
+    pub fn start(settings: Arc<Settings>) -> Result<Self, StartError> {
+        let clock = Clock::start();
+        let roots = Roots::new(
+            settings.ring.dir.as_deref(),
+            settings.spool.dir.as_deref(),
+            &settings.client.name,
+        );
+        let slot = roots.create()?;
+        let (arena, ring_options, arena_is_private) = make_arena(&slot, &settings)?;
+        let arena = Arc::new(arena);
+        let spool_options = spool_options(&slot, &settings)?;
+        let instance = slot.instance();
+        let (writer, reader) = spool::create(slot.spool_dir(), instance, &spool_options)?;
+        let poller = Poller::new().map_err(StartError::io("watch sockets"))?;
+        let sender_waker = poller.waker();
+        let encode = encode::Options { instance, batch: Arc::new(settings.batch.clone()) };
+        let encoders = (0..settings.batch.workers)
+            .map(|_| Encoder::new(encode.clone()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let (gate, handover, counters) =
+            (Arc::<Gate>::default(), Arc::<Handover>::default(), Arc::<Counters>::default());
+        let workers = Workers::start(encoders, counters.clone())
+            .map_err(StartError::io("start a worker thread"))?;
+        let batcher = Batcher::new(batcher::Parts {
+            arena: arena.clone(),
+            writer,
+            workers,
+            links: Links {
+                gate: gate.clone(),
+                handover: handover.clone(),
+                counters: counters.clone(),
+                sender: sender_waker.clone(),
+            },
+            clock,
+            settings: encode.batch.clone(),
+            spool_full: settings.spool.full,
+        });
+        let adoption = Adoption {
+            roots,
+            options: adopt::Options { encode, spool: spool_options, ring: ring_options },
+            clock,
+            handover: handover.clone(),
+            counters: counters.clone(),
+            sender: sender_waker.clone(),
+        };
+        let sender = Sender::new(sender::Parts {
+            own: Source { reader, writer: None, slot },
+            settings,
+            clock,
+            poller,
+            gate: gate.clone(),
+            handover: handover.clone(),
+            counters: counters.clone(),
+            seed: u64::from_le_bytes(instance.0[..8].try_into().unwrap_or_default()),
+        });
+        let sender = supervise::start("logdrive-send", counters.clone(), sender, Sender::run)
+            .map_err(StartError::io("start the sender's thread"))?;
+        let state = BatcherThread { batcher, adoption: Some(adoption) };
+        let started = supervise::start("logdrive-batch", counters.clone(), state, BatcherThread::run);
+        let batcher = started.map_err(|error| {
+            handover.stop_sender();
+            sender_waker.wake();
+            StartError::io("start the batcher's thread")(error)
+        })?;
+        Ok(Self {
+            registry: Arc::new(Registry::new(arena)),
+            clock,
+            gate,
+            handover,
+            counters,
+            sender_waker,
+            arena_is_private,
+            threads: Some((batcher, sender)),
+        })
+    }
+
+    /// Hands each thread its producer.
+    #[inline(always)]
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// The clock that stamps records.
+    #[inline(always)]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Asks for everything accepted so far to be sealed; the request is waited for without the pipeline.
+    pub fn request_flush(&self) -> FlushRequest {
+        let number = self.gate.request();
+        self.registry.arena().nudge_consumer();
+        FlushRequest { gate: self.gate.clone(), number }
+    }
+
+    /// The figures as they are now.
+    pub fn snapshot(&self) -> Snapshot {
+        let arena = self.registry.arena();
+        let batch = &self.counters.batch;
+        Snapshot {
+            accepted: batch.drained.value(),
+            refused: Refusal::ALL
+                .into_iter()
+                .map(|reason| (reason.name(), arena.refused(reason)))
+                .filter(|(_, count)| *count > 0)
+                .collect(),
+            bytes_in: batch.bytes_in.value(),
+            bytes_sealed: batch.bytes_out.value(),
+            malformed: batch.malformed.value(),
+            panics: batch.panics.value(),
+            spool_full: batch.spool_full.value(),
+            spool_errors: batch.spool_errors.value(),
+            arena_bytes: arena.bytes() as u64,
+            arena_used_percent: (arena.used_share() * 100.0) as u8,
+            arena_is_private: self.arena_is_private,
+            sender: self.counters.sender().clone(),
+        }
+    }
+
+    /// Whether the slots of dead processes were all looked at, so that `stored` includes them.
+    pub fn adoption_done(&self) -> bool {
+        self.handover.adoption_done()
+    }
+
+    /// Refuses new records, commits what was accepted, waits for it until `deadline`, ends the threads.
+    ///
+    /// True where everything of this run was acknowledged or accounted for; the slot is gone then.
+    pub fn stop(&mut self, deadline: Duration) -> bool {
+        let Some((batcher, sender)) = self.threads.take() else { return true };
+        self.registry.close();
+        let is_resolved = self.request_flush().wait(deadline);
+        self.handover.stop_batcher();
+        self.registry.arena().nudge_consumer();
+        // Caught panics never end our threads, so joining them fails only if std itself panicked.
+        let Ok(BatcherThread { batcher, .. }) = batcher.join() else { return false };
+        let writer = batcher.into_writer();
+        self.handover.stop_sender();
+        self.sender_waker.wake();
+        let Ok(sender) = sender.join() else { return false };
+        let Some(mut own) = sender.into_own() else { return false };
+        own.writer = Some(writer);
+        match own.remove_drained() {
+            Ok(is_gone) => is_gone && is_resolved,
+            // Everything is resolved; what could not be removed is removed by the next process.
+            Err(_kept) => is_resolved,
+        }
+    }
+}
+
+/// A flush that was asked for.
+pub struct FlushRequest {
+    gate: Arc<Gate>,
+    number: u64,
+}
+
+impl FlushRequest {
+    /// Waits until everything accepted before the request is acknowledged or accounted for; false
+    /// where `deadline` passes first.
+    pub fn wait(&self, deadline: Duration) -> bool {
+        self.gate.wait(self.number, deadline)
+    }
+}
+
+impl BatcherThread {
+    fn run(&mut self) {
+        if let Some(adoption) = self.adoption.take() {
+            adoption.run();
+        }
+        self.batcher.run();
+    }
+}
+
+impl Adoption {
+    fn run(&self) {
+        for slot in self.roots.adopt_dead() {
+            match adopt::adopt(slot, &self.options, &self.clock) {
+                Ok(Some(source)) => {
+                    self.handover.give(source);
+                    self.sender.wake();
+                }
+                Ok(None) => {}
+                // The slot stays as it is, for the next try or for somebody's eyes.
+                Err(_kept) => self.counters.batch.spool_errors.add(1),
+            }
+        }
+        self.handover.finish_adoption();
+        self.sender.wake();
+    }
+}
+
+/// Maps the arena in the slot; in private memory where the file system refuses, which shows in the stats.
+fn make_arena(slot: &Slot, settings: &Settings) -> Result<(Arena, ring::Options, bool), StartError> {
+    let bytes = settings.ring.bytes_max.unwrap_or_else(|| automatic_arena_bytes(slot));
+    let options = ring::Options {
+        bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+        threads_max: settings.ring.threads_max,
+        reserve_percent: settings.ring.reserve_percent,
+        record_bytes_max: usize::try_from(settings.ring.record_bytes_max).unwrap_or(usize::MAX),
+    };
+    let description = Arena::layout(&options, slot.instance());
+    let bytes = description.arena_bytes() as u64;
+    let (mapping, is_private) = match Mapping::create(&slot.arena_path(), bytes) {
+        Ok(mapping) => (mapping, false),
+        Err(_refused) => {
+            let private = Mapping::anonymous(bytes).map_err(StartError::io("map the rings"))?;
+            (private, true)
+        }
+    };
+    Ok((Arena::create(mapping, description, &options), options, is_private))
+}
+
+fn automatic_arena_bytes(slot: &Slot) -> u64 {
+    let arena_path = slot.arena_path();
+    let dir = arena_path.parent().unwrap_or(&arena_path);
+    let free = FileSystem::of(dir).map_or(u64::MAX, |system| match system.total_bytes {
+        0 => u64::MAX,
+        _limited => system.free_bytes,
+    });
+    let limit = memory::limit_bytes().unwrap_or(u64::MAX);
+    ARENA_BYTES_MAX.min(free / 4).min(limit / 16).max(ARENA_BYTES_MIN)
+}
+
+fn spool_options(slot: &Slot, settings: &Settings) -> Result<spool::Options, StartError> {
+    let segment_bytes = settings.spool.segment_bytes;
+    let bytes_max = match settings.spool.bytes_max {
+        Some(bytes_max) => bytes_max,
+        None => {
+            let system = FileSystem::of(slot.spool_dir())
+                .map_err(StartError::io("look at the spool's file system"))?;
+            if system.is_tmpfs() {
+                MEMORY_SPOOL_BYTES_MAX.min(system.free_bytes / 2)
+            } else {
+                DISK_SPOOL_BYTES
+            }
+        }
+    };
+    Ok(spool::Options {
+        segment_bytes,
+        bytes_max: bytes_max.max(2 * segment_bytes),
+        sync: match settings.spool.sync {
+            SpoolSync::None => spool::Sync::None,
+            SpoolSync::Batch => spool::Sync::Batch,
+            SpoolSync::Interval(interval) => spool::Sync::Interval(interval),
+        },
+    })
+}

@@ -1,0 +1,168 @@
+//! One lane's connection: its socket, its session, and what is being written.
+//!
+//! Moves bytes between the two and nothing else: what a batch's outcome means is decided elsewhere. A batch's
+//! body goes from the spool's mapping to the kernel without a copy; its frame handle keeps the mapping.
+
+use std::collections::VecDeque;
+use std::io;
+use std::io::IoSlice;
+
+use thiserror::Error;
+
+use crate::ids::Moment;
+use crate::proto::fleet::Target;
+use crate::proto::kafka::client::Event;
+use crate::proto::kafka::client::Session;
+use crate::proto::kafka::client::SessionError;
+use crate::proto::kafka::client::Transmit;
+use crate::spool::Frame;
+use crate::transport::Socket;
+
+/// Pieces handed to one `sendmsg`: Linux takes up to 1,024 (`UIO_MAXIOV`); a window needs far fewer.
+const PIECES_MAX: usize = 64;
+
+/// Why a connection is of no use any more.
+#[derive(Debug, Error)]
+pub enum ConnectionError {
+    /// The socket failed.
+    #[error("the connection failed: {0}")]
+    Socket(#[from] io::Error),
+    /// The peer closed it.
+    #[error("the peer closed the connection")]
+    Ended,
+    /// The peer broke the protocol, or was silent for too long.
+    #[error("{0}")]
+    Session(#[from] SessionError),
+}
+
+/// A request being written: four pieces, of which the middle two are a batch.
+struct Outgoing {
+    transmit: Transmit,
+    body: Option<Frame>,
+    written: usize,
+}
+
+impl Outgoing {
+    fn pieces(&self) -> [&[u8]; 4] {
+        let header = self.transmit.batch.as_ref().map_or(&[][..], |batch| &batch.header[..]);
+        let body = self.body.as_ref().map_or(&[][..], Frame::body);
+        [&self.transmit.head, header, body, self.transmit.tail]
+    }
+
+    fn bytes(&self) -> usize {
+        self.pieces().iter().map(|piece| piece.len()).sum()
+    }
+}
+
+/// See the module's head.
+pub struct Connection {
+    /// Where it goes.
+    pub target: Target,
+    socket: Socket,
+    session: Option<Session>,
+    outgoing: VecDeque<Outgoing>,
+}
+
+impl Connection {
+    /// A connection whose socket is still connecting.
+    pub fn new(target: Target, socket: Socket) -> Self {
+        Self { target, socket, session: None, outgoing: VecDeque::new() }
+    }
+
+    /// The socket, to be registered or deregistered.
+    pub fn socket(&mut self) -> &mut Socket {
+        &mut self.socket
+    }
+
+    /// The session, once the connection stands.
+    pub fn session(&mut self) -> Option<&mut Session> {
+        self.session.as_mut()
+    }
+
+    /// Starts `session` on the connection that now stands.
+    pub fn start(&mut self, session: Session) {
+        self.session = Some(session);
+    }
+
+    /// Whether the socket's connect is decided and stands.
+    pub fn is_connected(&self) -> io::Result<bool> {
+        self.socket.connected()
+    }
+
+    /// Reads all there is into the session.
+    pub fn read(&mut self, now: Moment, buffer: &mut [u8]) -> Result<bool, ConnectionError> {
+        let Some(session) = &mut self.session else { return Ok(false) };
+        let mut progressed = false;
+        loop {
+            match self.socket.receive(buffer)? {
+                Some(0) => return Err(ConnectionError::Ended),
+                Some(count) => {
+                    progressed = true;
+                    session.handle_bytes(now, &buffer[..count])?;
+                }
+                None => return Ok(progressed),
+            }
+        }
+    }
+
+    /// Writes what the session wants written, as far as the kernel takes it. `frame_of` finds the
+    /// frame of a batch by its token; a batch that is gone is not written at all.
+    pub fn write(&mut self, frame_of: impl Fn(u64) -> Option<Frame>) -> Result<(), ConnectionError> {
+        loop {
+            self.fill(&frame_of);
+            if self.outgoing.is_empty() {
+                return Ok(());
+            }
+            let sent = {
+                let mut pieces = Vec::with_capacity(PIECES_MAX);
+                for outgoing in &self.outgoing {
+                    let mut skip = outgoing.written;
+                    for piece in outgoing.pieces() {
+                        let start = skip.min(piece.len());
+                        skip -= start;
+                        if start < piece.len() && pieces.len() < PIECES_MAX {
+                            pieces.push(IoSlice::new(&piece[start..]));
+                        }
+                    }
+                }
+                self.socket.send(&pieces)?
+            };
+            let Some(sent) = sent else { return Ok(()) };
+            self.advance(sent);
+        }
+    }
+
+    /// What the session reports next.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.session.as_mut()?.poll_event()
+    }
+
+    fn fill(&mut self, frame_of: &impl Fn(u64) -> Option<Frame>) {
+        let Some(session) = &mut self.session else { return };
+        while self.outgoing.len() * 4 < PIECES_MAX {
+            let Some(transmit) = session.poll_transmit() else { return };
+            let body = transmit.batch.as_ref().and_then(|batch| frame_of(batch.token));
+            self.outgoing.push_back(Outgoing { transmit, body, written: 0 });
+        }
+    }
+
+    fn advance(&mut self, mut sent: usize) {
+        while sent > 0
+            && let Some(front) = self.outgoing.front_mut()
+        {
+            let rest = front.bytes() - front.written;
+            if sent < rest {
+                front.written += sent;
+                return;
+            }
+            sent -= rest;
+            let Some(done) = self.outgoing.pop_front() else { return };
+            if let Some(session) = &mut self.session {
+                if let Some(batch) = done.transmit.batch {
+                    session.handle_written(batch.token);
+                }
+                session.recycle(done.transmit.head);
+            }
+        }
+    }
+}

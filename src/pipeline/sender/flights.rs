@@ -1,0 +1,213 @@
+//! Batches between the spool and their outcome: where each is, and which come next.
+//!
+//! Owns the tokens, the sources they came from, and the watermark behind which every batch of our own is
+//! resolved. A token is in flight on one lane, waiting to be sent again, or held by its sequence space.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::collections::VecDeque;
+
+use crate::ids::LaneId;
+use crate::pipeline::handover::Source;
+use crate::pipeline::sender::spaces::SpaceId;
+use crate::spool::Binding;
+use crate::spool::Frame;
+use crate::spool::Resolution;
+
+/// Index of our own spool among the sources.
+pub const OWN: usize = 0;
+
+/// One batch on its way.
+#[derive(Clone)]
+pub struct Flight {
+    /// Which source it came from.
+    pub source: usize,
+    /// Its bytes.
+    pub frame: Frame,
+    /// What it is bound to.
+    pub binding: Binding,
+    /// The sequence space that holds it; none for a batch that an earlier process bound.
+    pub space: Option<SpaceId>,
+    /// The lane it is on.
+    pub lane: Option<LaneId>,
+    /// How often it was sent.
+    pub attempts: u32,
+}
+
+/// A batch that was read from a spool and has no lane yet.
+pub struct Lookahead {
+    /// Which source.
+    pub source: usize,
+    /// The batch.
+    pub frame: Frame,
+}
+
+/// See the module's head.
+pub struct Flights {
+    sources: Vec<Option<Source>>,
+    flights: HashMap<u64, Flight>,
+    /// To be sent again on any lane that may take them, oldest first.
+    waiting: VecDeque<u64>,
+    lookahead: Option<Lookahead>,
+    next_token: u64,
+    own_unresolved: BTreeMap<u64, u32>,
+    own_taken: Option<u64>,
+}
+
+impl Flights {
+    /// No batch yet; `own` is this process's spool.
+    pub fn new(own: Source) -> Self {
+        Self {
+            sources: vec![Some(own)],
+            flights: HashMap::new(),
+            waiting: VecDeque::new(),
+            lookahead: None,
+            next_token: 0,
+            own_unresolved: BTreeMap::new(),
+            own_taken: None,
+        }
+    }
+
+    /// Adds the spool of a dead process.
+    pub fn adopt(&mut self, source: Source) {
+        match self.sources.iter().skip(1).position(Option::is_none) {
+            Some(free) => self.sources[free + 1] = Some(source),
+            None => self.sources.push(Some(source)),
+        }
+    }
+
+    /// All sources; our own is the first.
+    pub fn sources(&self) -> impl Iterator<Item = (usize, &Source)> {
+        self.sources.iter().enumerate().filter_map(|(index, source)| Some((index, source.as_ref()?)))
+    }
+
+    /// A source by its index.
+    pub fn source(&mut self, index: usize) -> Option<&mut Source> {
+        self.sources.get_mut(index)?.as_mut()
+    }
+
+    /// Takes a source out; our own only at the end.
+    pub fn take_source(&mut self, index: usize) -> Option<Source> {
+        self.sources.get_mut(index)?.take()
+    }
+
+    /// Adopted sources with nothing left to deliver, nor in flight.
+    pub fn drained(&self) -> Vec<usize> {
+        let in_use = |index| {
+            self.flights.values().any(|flight| flight.source == index)
+                || self.lookahead.as_ref().is_some_and(|next| next.source == index)
+        };
+        self.sources()
+            .filter(|(index, source)| *index != OWN && source.reader.is_drained() && !in_use(*index))
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    /// The next batch that was never sent by us: adopted spools first, they are older.
+    pub fn peek(&mut self) -> Option<&Lookahead> {
+        if self.lookahead.is_none() {
+            let adopted = (1..self.sources.len()).chain([OWN]);
+            self.lookahead = adopted.filter_map(|index| self.read(index)).next();
+        }
+        self.lookahead.as_ref()
+    }
+
+    /// Takes the batch that [`Flights::peek`] showed.
+    pub fn take_next(&mut self) -> Option<Lookahead> {
+        self.lookahead.take()
+    }
+
+    /// Reads the next frame of a source.
+    pub fn read(&mut self, source: usize) -> Option<Lookahead> {
+        let frame = self.sources.get_mut(source)?.as_mut()?.reader.next()?;
+        if source == OWN {
+            *self.own_unresolved.entry(frame.batch_number()).or_default() += 1;
+            self.own_taken = self.own_taken.max(Some(frame.batch_number()));
+        }
+        Some(Lookahead { source, frame })
+    }
+
+    /// Names the next batch.
+    pub fn next_token(&mut self) -> u64 {
+        self.next_token += 1;
+        self.next_token
+    }
+
+    /// Notes a batch that is on its way.
+    pub fn insert(&mut self, token: u64, flight: Flight) {
+        self.flights.insert(token, flight);
+    }
+
+    /// A batch on its way.
+    pub fn get(&self, token: u64) -> Option<&Flight> {
+        self.flights.get(&token)
+    }
+
+    /// A batch on its way.
+    pub fn get_mut(&mut self, token: u64) -> Option<&mut Flight> {
+        self.flights.get_mut(&token)
+    }
+
+    /// All batches on their way.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &Flight)> {
+        self.flights.iter().map(|(token, flight)| (*token, flight))
+    }
+
+    /// The batch left its lane and may go to any other.
+    pub fn wait(&mut self, token: u64) {
+        if let Some(flight) = self.flights.get_mut(&token) {
+            flight.lane = None;
+            self.waiting.push_back(token);
+        }
+    }
+
+    /// The batches that wait for a lane, oldest first.
+    pub fn waiting(&self) -> impl Iterator<Item = u64> {
+        self.waiting.iter().copied()
+    }
+
+    /// The batch does not wait any more.
+    pub fn stop_waiting(&mut self, token: u64) {
+        self.waiting.retain(|waiting| *waiting != token);
+    }
+
+    /// Ends a batch: its outcome goes to its spool.
+    pub fn resolve(&mut self, token: u64, resolution: Resolution) -> Option<Flight> {
+        let flight = self.flights.remove(&token)?;
+        self.stop_waiting(token);
+        self.resolve_frame(flight.source, &flight.frame, resolution);
+        Some(flight)
+    }
+
+    /// Ends a frame that never became a flight.
+    pub fn resolve_frame(&mut self, source: usize, frame: &Frame, resolution: Resolution) {
+        if let Some(source) = self.source(source) {
+            source.reader.resolve(frame, resolution);
+        }
+        if source == OWN {
+            let batch = frame.batch_number();
+            if let Some(count) = self.own_unresolved.get_mut(&batch) {
+                *count -= 1;
+                if *count == 0 {
+                    self.own_unresolved.remove(&batch);
+                }
+            }
+        }
+    }
+
+    /// Every batch of our own up to this one is resolved.
+    pub fn resolved_through(&self) -> Option<u64> {
+        match self.own_unresolved.first_key_value() {
+            Some((first, _)) => first.checked_sub(1),
+            None => self.own_taken,
+        }
+    }
+
+    /// Forgets who is on which lane: every batch on its way waits to be sent again.
+    pub fn ground_all(&mut self) {
+        let mut tokens: Vec<u64> = self.flights.keys().copied().collect();
+        tokens.sort_unstable();
+        self.flights.values_mut().for_each(|flight| flight.lane = None);
+        self.waiting = tokens.into();
+    }
+}

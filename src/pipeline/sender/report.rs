@@ -1,0 +1,122 @@
+//! The sender's figures, published once per round where anything changed.
+//!
+//! Delivered, dropped and stored come from the spools (they are derived, not counted beside them); what is counted here
+//! is only what no spool knows: retries, rebinds, what adopted slots held.
+
+use crate::ids::Moment;
+use crate::pipeline::handover::Source;
+use crate::pipeline::sender::Sender;
+use crate::pipeline::sender::connection::ConnectionError;
+use crate::pipeline::sender::flights::OWN;
+use crate::proto::fleet::CloseReason;
+use crate::proto::fleet::LaneState;
+use crate::spool::DropReason;
+use crate::spool::Totals;
+use crate::stats::ReceiverStats;
+use crate::stats::SenderStats;
+
+/// See the module's head.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Attempts beyond the first.
+    pub retries: u64,
+    rebinds: u64,
+    failures: u64,
+    adopted_finished: u64,
+}
+
+impl Tally {
+    /// The fleet closed a lane.
+    pub fn count_close(&mut self, reason: CloseReason) {
+        self.rebinds += u64::from(reason == CloseReason::Rebind);
+    }
+
+    /// A connection failed.
+    pub fn note_failure(&mut self, _error: &ConnectionError) {
+        self.failures += 1;
+    }
+
+    /// An adopted spool is empty.
+    pub fn finish_adopted(&mut self, source: &Source) {
+        self.adopted_finished += source.reader.totals().delivered;
+    }
+}
+
+/// The name under which a drop is counted.
+pub const fn drop_name(reason: DropReason) -> &'static str {
+    match reason {
+        DropReason::Rejected => "rejected",
+        DropReason::TooLarge => "too_large",
+        DropReason::Quota => "quota",
+        DropReason::InDoubt => "in_doubt",
+    }
+}
+
+const DROP_REASONS: [DropReason; 4] =
+    [DropReason::Rejected, DropReason::TooLarge, DropReason::Quota, DropReason::InDoubt];
+
+impl Sender {
+    /// Publishes the figures, then how far our own batches are resolved: who waits for that finds
+    /// figures that include it.
+    pub(super) fn report(&mut self, _now: Moment) {
+        let stats = self.figures();
+        *self.counters.sender() = stats;
+        if let Some(through) = self.flights.resolved_through() {
+            self.gate.resolve(through);
+        }
+    }
+
+    fn figures(&self) -> SenderStats {
+        let mut stats = SenderStats {
+            retries: self.tally.retries,
+            rebinds: self.tally.rebinds,
+            adopted_delivered: self.tally.adopted_finished,
+            receivers: self.receivers(),
+            ..SenderStats::default()
+        };
+        for (index, source) in self.flights.sources() {
+            let totals = source.reader.totals();
+            stats.stored += totals.stored_records;
+            stats.stored_bytes += totals.stored_bytes;
+            if index == OWN {
+                stats.delivered = totals.delivered;
+                stats.unconfirmed = totals.unconfirmed;
+                stats.damaged = totals.damaged;
+                stats.dropped = dropped(&totals);
+            } else {
+                stats.adopted_slots += 1;
+                stats.adopted_delivered += totals.delivered;
+            }
+        }
+        stats.bytes_wire = stats.receivers.iter().map(|receiver| receiver.bytes).sum();
+        stats
+    }
+
+    fn receivers(&self) -> Vec<ReceiverStats> {
+        let connected: Vec<_> = self
+            .fleet
+            .lanes()
+            .filter(|lane| matches!(lane.state, LaneState::Ready | LaneState::Draining))
+            .filter_map(|lane| lane.target)
+            .collect();
+        self.fleet
+            .candidates()
+            .map(|candidate| ReceiverStats {
+                address: candidate.target.address.to_string(),
+                is_connected: connected.contains(&candidate.target),
+                batches: candidate.acknowledged.batches,
+                records: candidate.acknowledged.records,
+                bytes: candidate.acknowledged.bytes,
+                failures: candidate.failures,
+            })
+            .collect()
+    }
+}
+
+fn dropped(totals: &Totals) -> Vec<(&'static str, u64)> {
+    DROP_REASONS
+        .into_iter()
+        .map(|reason| (drop_name(reason), totals.dropped[reason as usize]))
+        .filter(|(_, count)| *count > 0)
+        .collect()
+}

@@ -1,0 +1,248 @@
+//! Slots: the directories of one process's run, and who owns them.
+//!
+//! ```text
+//! <ring root>/<name>/<instance>/   lock  arena           on tmpfs
+//! <spool root>/<name>/<instance>/  lock  slot  and the spool's files, in the same directory unless spool.dir is set
+//! ```
+//!
+//! Owns their life: made under a fresh instance id, adopted when their owner is dead (its record lock is gone;
+//! never by a timeout, never by a pid), removed when everything in them is delivered. Only files whose
+//! names are known are ever removed; whatever else lies there keeps the directory.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::ids::InstanceId;
+use crate::sys::file;
+use crate::sys::file::FileSystem;
+use crate::sys::lock::LOCK_FILE;
+use crate::sys::lock::SlotLock;
+
+/// The arena's file in a slot's ring directory.
+pub const ARENA_FILE: &str = "arena";
+/// Says where the slot's ring directory is; one line, a path.
+const SLOT_FILE: &str = "slot";
+/// Tries to find an instance id whose directory is ours.
+const CREATE_TRIES_MAX: u32 = 16;
+
+/// Where slots of one name live.
+#[derive(Clone, Debug)]
+pub struct Roots {
+    /// Directory of arenas; on tmpfs unless the user chose otherwise.
+    pub ring: PathBuf,
+    /// Directory of spools; the same as `ring` unless `spool.dir` is set.
+    pub spool: PathBuf,
+    /// The application's name: a directory below each root.
+    pub name: String,
+}
+
+/// Why no slot could be made.
+#[derive(Debug, Error)]
+pub enum SlotError {
+    /// A directory or file of the slot.
+    #[error("cannot make the slot {}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl SlotError {
+    fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, source }
+    }
+}
+
+/// A slot that this process owns; its locks are released when it is dropped.
+#[derive(Debug)]
+pub struct Slot {
+    instance: InstanceId,
+    ring_dir: PathBuf,
+    spool_dir: PathBuf,
+    _locks: Vec<SlotLock>,
+}
+
+impl Roots {
+    /// The roots for these settings; `None` stands for the default.
+    pub fn new(ring_dir: Option<&Path>, spool_dir: Option<&Path>, name: &str) -> Self {
+        let ring = ring_dir.map_or_else(default_root, Path::to_owned);
+        let spool = spool_dir.map_or_else(|| ring.clone(), Path::to_owned);
+        Self { ring, spool, name: name.to_owned() }
+    }
+
+    /// Makes a slot under a fresh random id and locks it.
+    pub fn create(&self) -> Result<Slot, SlotError> {
+        let mut last = None;
+        for _ in 0..CREATE_TRIES_MAX {
+            let instance = random_instance().map_err(SlotError::at(Path::new("/dev/urandom")))?;
+            match self.try_create(instance)? {
+                Some(slot) => return Ok(slot),
+                None => last = Some(instance),
+            }
+        }
+        let path = self.spool_dir(last.unwrap_or(InstanceId([0; 16])));
+        let source = io::Error::other("another process takes every directory we make");
+        Err(SlotError::Io { path, source })
+    }
+
+    /// Takes over every slot of the name whose owner is dead. What cannot be read is left as it is.
+    pub fn adopt_dead(&self) -> Vec<Slot> {
+        let Ok(entries) = fs::read_dir(self.spool.join(&self.name)) else { return Vec::new() };
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let mut instances: Vec<_> = names.filter_map(|name| InstanceId::parse(&name)).collect();
+        instances.sort_unstable();
+        instances.into_iter().filter_map(|instance| self.adopt(instance)).collect()
+    }
+
+    fn adopt(&self, instance: InstanceId) -> Option<Slot> {
+        let spool_dir = self.spool_dir(instance);
+        let mut locks = vec![SlotLock::acquire(&spool_dir).ok()??];
+        let ring_dir = fs::read_to_string(spool_dir.join(SLOT_FILE))
+            .map_or_else(|_| self.ring_dir(instance), |text| PathBuf::from(text.trim_end()));
+        if ring_dir != spool_dir && ring_dir.is_dir() {
+            locks.push(SlotLock::acquire(&ring_dir).ok()??);
+        }
+        Some(Slot { instance, ring_dir, spool_dir, _locks: locks })
+    }
+
+    fn try_create(&self, instance: InstanceId) -> Result<Option<Slot>, SlotError> {
+        let (ring_dir, spool_dir) = (self.ring_dir(instance), self.spool_dir(instance));
+        let mut locks = Vec::new();
+        let mut dirs = vec![&spool_dir];
+        if ring_dir != spool_dir {
+            dirs.push(&ring_dir);
+        }
+        for dir in dirs {
+            file::create_private_directory(dir).map_err(SlotError::at(dir))?;
+            // Another process may have found the directory before we locked it, and removed it.
+            match SlotLock::acquire(dir) {
+                Ok(Some(lock)) => locks.push(lock),
+                Ok(None) => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(source) => return Err(SlotError::Io { path: dir.clone(), source }),
+            }
+        }
+        let slot_file = spool_dir.join(SLOT_FILE);
+        let line = format!("{}\n", ring_dir.display());
+        fs::write(&slot_file, line).map_err(SlotError::at(&slot_file))?;
+        Ok(Some(Slot { instance, ring_dir, spool_dir, _locks: locks }))
+    }
+
+    fn ring_dir(&self, instance: InstanceId) -> PathBuf {
+        self.ring.join(&self.name).join(instance.to_string())
+    }
+
+    fn spool_dir(&self, instance: InstanceId) -> PathBuf {
+        self.spool.join(&self.name).join(instance.to_string())
+    }
+}
+
+impl Slot {
+    /// Whose slot it is.
+    pub fn instance(&self) -> InstanceId {
+        self.instance
+    }
+
+    /// The directory of the spool.
+    pub fn spool_dir(&self) -> &Path {
+        &self.spool_dir
+    }
+
+    /// The arena's path.
+    pub fn arena_path(&self) -> PathBuf {
+        self.ring_dir.join(ARENA_FILE)
+    }
+
+    /// Removes the arena, all of whose records are in the spool or accounted for.
+    pub fn remove_arena(&self) -> io::Result<()> {
+        match fs::remove_file(self.arena_path()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _removed_or_absent => Ok(()),
+        }
+    }
+
+    /// Keeps an arena that could not be read, under another name, for whoever wants to look at it.
+    pub fn set_arena_aside(&self) -> io::Result<()> {
+        fs::rename(self.arena_path(), self.ring_dir.join("arena.unreadable"))
+    }
+
+    /// Removes the slot after its spool's files were removed.
+    ///
+    /// The lock goes last, then the directories; one that holds anything unknown stays.
+    pub fn remove(self) -> io::Result<()> {
+        self.remove_arena()?;
+        fs::remove_file(self.spool_dir.join(SLOT_FILE))?;
+        let mut dirs = vec![self.spool_dir.clone()];
+        if self.ring_dir != self.spool_dir && self.ring_dir.is_dir() {
+            dirs.push(self.ring_dir.clone());
+        }
+        for dir in dirs {
+            if fs::read_dir(&dir)?.count() <= 1 {
+                fs::remove_file(dir.join(LOCK_FILE))?;
+                fs::remove_dir(&dir)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn random_instance() -> io::Result<InstanceId> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(InstanceId(bytes))
+}
+
+/// A directory of ours on the system's tmpfs, else below the temporary directory.
+fn default_root() -> PathBuf {
+    let leaf = format!("logdrive-{}", file::effective_user());
+    let shared_memory = Path::new("/dev/shm");
+    let is_tmpfs = FileSystem::of(shared_memory).is_ok_and(|system| system.is_tmpfs());
+    let parent = if is_tmpfs { shared_memory.to_owned() } else { std::env::temp_dir() };
+    parent.join(leaf)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roots(dir: &Path) -> Roots {
+        Roots::new(Some(&dir.join("ring")), Some(&dir.join("spool")), "test")
+    }
+
+    #[test]
+    fn a_slot_is_ours_until_dropped_then_adopted_and_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let roots = roots(dir.path());
+        let slot = roots.create().unwrap();
+        let instance = slot.instance();
+        assert!(roots.adopt_dead().is_empty(), "its owner lives");
+        fs::write(slot.arena_path(), b"arena").unwrap();
+        drop(slot);
+        let adopted = roots.adopt_dead();
+        assert_eq!(adopted.len(), 1);
+        assert_eq!(adopted[0].instance(), instance);
+        assert!(roots.adopt_dead().is_empty(), "adopted once");
+        let spool_dir = adopted[0].spool_dir().to_owned();
+        adopted.into_iter().for_each(|slot| slot.remove().unwrap());
+        assert!(!spool_dir.exists());
+        assert!(roots.adopt_dead().is_empty());
+    }
+
+    #[test]
+    fn what_is_not_ours_keeps_the_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let roots = roots(dir.path());
+        let slot = roots.create().unwrap();
+        let foreign = slot.spool_dir().join("notes.txt");
+        fs::write(&foreign, b"mine").unwrap();
+        slot.remove().unwrap();
+        assert_eq!(fs::read(&foreign).unwrap(), b"mine");
+    }
+}

@@ -1,0 +1,54 @@
+//! SaslAuthenticate (36), versions 0-2, the client's direction only: one step of the exchange.
+
+use crate::proto::kafka::errors::ErrorCode;
+use crate::proto::kafka::wire::ApiKey;
+use crate::proto::kafka::wire::Reader;
+use crate::proto::kafka::wire::WireError;
+use crate::proto::kafka::wire::Writer;
+
+const API: ApiKey = ApiKey::SaslAuthenticate;
+
+/// The request. It has no `Debug`: what it holds is secret.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Request<'a> {
+    /// The mechanism's message.
+    pub message: &'a [u8],
+}
+
+impl Request<'_> {
+    /// Writes the body.
+    pub fn encode(&self, version: i16, writer: &mut Writer<'_>) {
+        writer.set_flexible(API.is_flexible(version));
+        writer.bytes(self.message);
+        writer.no_tags();
+    }
+}
+
+/// The response. It has no `Debug`: what it holds may help to guess a secret.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Response<'a> {
+    /// The outcome; 58 for a failed authentication.
+    pub error: ErrorCode,
+    /// Why it failed.
+    pub error_message: Option<&'a str>,
+    /// The mechanism's answer.
+    pub message: &'a [u8],
+    /// After how long the client must authenticate again, in ms (version 1); 0 for never.
+    pub session_lifetime_ms: i64,
+}
+
+impl<'a> Response<'a> {
+    /// Reads the body.
+    pub fn decode(version: i16, reader: &mut Reader<'a>) -> Result<Self, WireError> {
+        reader.set_flexible(API.is_flexible(version));
+        let response = Self {
+            error: reader.i16()?.into(),
+            error_message: reader.nullable_string()?,
+            message: reader.bytes()?,
+            session_lifetime_ms: if version >= 1 { reader.i64()? } else { 0 },
+        };
+        reader.skip_tags()?;
+        reader.finish()?;
+        Ok(response)
+    }
+}

@@ -1,0 +1,82 @@
+//! Where a partition goes on after a restart.
+//!
+//! Scans the last segment only: a receiver writes no other. What follows the last good batch was torn
+//! by a crash, so it was never acknowledged as durable; it is kept in a `.torn` file beside the
+//! segment and cut off. Damage in the middle is left as it is for `verify` to report.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Seek;
+use std::io::SeekFrom;
+use std::path::Path;
+
+use crate::ids::Moment;
+use crate::inspect::layout;
+use crate::inspect::layout::SegmentFile;
+use crate::inspect::segment::Found;
+use crate::inspect::segment::SegmentReader;
+use crate::receiver::dedupe::ProducerBatch;
+use crate::receiver::partition::Partition;
+use crate::receiver::segment;
+use crate::receiver::segment::Segment;
+use crate::receiver::store::StoreError;
+
+/// The partition in `dir`, and for each idempotent batch in its last segment a call of `remember`.
+pub(crate) fn recover(
+    dir: &Path,
+    now: Moment,
+    remember: impl FnMut(ProducerBatch, u64),
+) -> Result<Partition, StoreError> {
+    let segments = layout::segments(dir).map_err(StoreError::io(dir))?;
+    let Some(last) = segments.into_iter().next_back() else {
+        return Ok(Partition::new(dir.to_owned(), 0, None));
+    };
+    let SegmentFile { base_offset, path } = last;
+    let end = scan(&path, base_offset, remember).map_err(StoreError::io(&path))?;
+    cut_torn_tail(&path, end.bytes).map_err(StoreError::io(&path))?;
+    let segment = Segment::existing(path, base_offset, end.bytes, now);
+    Ok(Partition::new(dir.to_owned(), end.next_offset, Some(segment)))
+}
+
+struct End {
+    /// Where the last good batch ends.
+    bytes: u64,
+    next_offset: u64,
+}
+
+fn scan(
+    path: &Path,
+    base_offset: u64,
+    mut remember: impl FnMut(ProducerBatch, u64),
+) -> io::Result<End> {
+    let mut reader = SegmentReader::open(path)?;
+    let mut end = End { bytes: 0, next_offset: base_offset };
+    while let Some(found) = reader.next_found()? {
+        let Found::Batch(batch) = found else { continue };
+        let Ok(offset) = u64::try_from(batch.header.base_offset) else { continue };
+        end.bytes = batch.end();
+        let records = u64::from(batch.header.record_count.cast_unsigned());
+        end.next_offset = end.next_offset.max(offset.saturating_add(records));
+        if let Some(producer) = ProducerBatch::of(&batch.header) {
+            remember(producer, offset);
+        }
+    }
+    Ok(end)
+}
+
+/// Moves what follows `keep_bytes` into the `.torn` file, durably, then cuts it off.
+fn cut_torn_tail(path: &Path, keep_bytes: u64) -> io::Result<()> {
+    let mut file = segment::private_file(OpenOptions::new().read(true).write(true), path)?;
+    if file.metadata()?.len() == keep_bytes {
+        return Ok(());
+    }
+    let mut torn_name = path.as_os_str().to_owned();
+    torn_name.push(".torn");
+    let append = &mut OpenOptions::new();
+    let mut torn = segment::private_file(append.append(true).create(true), Path::new(&torn_name))?;
+    file.seek(SeekFrom::Start(keep_bytes))?;
+    io::copy(&mut file, &mut torn)?;
+    torn.sync_all()?;
+    file.set_len(keep_bytes)?;
+    file.sync_all()
+}

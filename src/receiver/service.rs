@@ -1,0 +1,177 @@
+//! What a receiver does with one request: the broker's own answers, and batches into the store.
+//!
+//! Each batch is judged, placed and counted. Knows neither sockets nor when answers leave. Invariant:
+//! what is refused was not written.
+
+use std::sync::Arc;
+
+use crate::ids::Moment;
+use crate::inspect::layout;
+use crate::proto::kafka::broker::Append;
+use crate::proto::kafka::broker::Broker;
+use crate::proto::kafka::broker::BrokerError;
+use crate::proto::kafka::broker::Handled;
+use crate::proto::kafka::broker::PartitionReply;
+use crate::proto::kafka::errors::ErrorCode;
+use crate::proto::kafka::wire::EncodeError;
+use crate::proto::kafka::wire::produce::TopicData;
+use crate::receiver::judge::Judge;
+use crate::receiver::options::Options;
+use crate::receiver::options::Sync;
+use crate::receiver::producer_ids;
+use crate::receiver::replies::ProduceReply;
+use crate::receiver::replies::Replies;
+use crate::receiver::replies::TopicReply;
+use crate::receiver::stats;
+use crate::receiver::stats::Counters;
+use crate::receiver::stats::Refusal;
+use crate::receiver::store::AppendError;
+use crate::receiver::store::InDoubt;
+use crate::receiver::store::Placed;
+use crate::receiver::store::Store;
+
+/// Why a connection must be closed after a request.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The client does not wait for answers, so this is the only way to tell it.
+    #[error("a batch that is not acknowledged was refused")]
+    RefusedWithoutAnswer,
+}
+
+/// The store with all that stands before it.
+pub(crate) struct Service {
+    store: Store,
+    judge: Judge,
+    counters: Arc<Counters>,
+    /// Whether acknowledgements wait for a sync.
+    hold: bool,
+    answer: Vec<u8>,
+}
+
+impl Service {
+    pub fn new(store: Store, options: &Options, counters: Arc<Counters>) -> Self {
+        let hold = options.sync != Sync::None;
+        Self { store, judge: Judge::new(options), counters, hold, answer: Vec::new() }
+    }
+
+    /// Carries out the request in `frame` and adds its answer to `replies`.
+    pub fn serve(
+        &mut self,
+        frame: &[u8],
+        broker: &Broker,
+        replies: &mut Replies,
+        now: Moment,
+    ) -> Result<(), ServeError> {
+        self.answer.clear();
+        match broker.handle(frame, producer_ids::random, &mut self.answer)? {
+            Handled::Answered => replies.push_encoded(&self.answer),
+            Handled::Append(request) => {
+                let reply = self.append(&request, now);
+                if request.answered {
+                    replies.push(reply, self.hold)?;
+                } else if !reply.is_all_stored() {
+                    return Err(ServeError::RefusedWithoutAnswer);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes everything that was appended durable; what could not be made so is returned.
+    pub fn sync(&mut self) -> Vec<InDoubt> {
+        let in_doubt = self.store.sync();
+        stats::add(&self.counters.storage_errors, in_doubt.len() as u64);
+        in_doubt
+    }
+
+    /// Whether [`Service::sync`] has anything to do or to report.
+    pub fn needs_sync(&self) -> bool {
+        self.store.needs_sync()
+    }
+
+    fn append(&mut self, request: &Append<'_>, now: Moment) -> ProduceReply {
+        let acks_valid = request.acks_valid;
+        let topics = request.topics.iter().map(|topic| self.append_topic(topic, acks_valid, now));
+        ProduceReply { reply_to: request.reply_to, topics: topics.collect() }
+    }
+
+    fn append_topic(&mut self, topic: &TopicData<'_>, acks_valid: bool, now: Moment) -> TopicReply {
+        let mut reply = TopicReply {
+            name: topic.name.to_owned(),
+            partitions: Vec::with_capacity(topic.partitions.len()),
+            placed: Vec::with_capacity(topic.partitions.len()),
+        };
+        for partition in &topic.partitions {
+            let index = partition.index;
+            let placed = if acks_valid {
+                let records = partition.records.unwrap_or_default();
+                self.place(topic.name, index, records, now).map_err(|refusal| {
+                    self.counters.refuse(refusal);
+                    error_code(refusal)
+                })
+            } else {
+                Err(ErrorCode::InvalidRequiredAcks)
+            };
+            let outcome = placed.map(|placed| placed.base_offset);
+            reply.partitions.push(PartitionReply { index, outcome });
+            reply.placed.push(placed.ok());
+        }
+        reply
+    }
+
+    fn place(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        records: &[u8],
+        now: Moment,
+    ) -> Result<Placed, Refusal> {
+        if !layout::check_topic(topic) {
+            return Err(Refusal::InvalidTopic);
+        }
+        if partition != 0 {
+            return Err(Refusal::UnknownPartition);
+        }
+        let batch = self.judge.judge(records)?;
+        let placed = match self.store.append(topic, &batch, now) {
+            Ok(placed) => placed,
+            Err(AppendError::TooManyTopics) => return Err(Refusal::TooManyTopics),
+            Err(AppendError::Storage(_)) => {
+                stats::add(&self.counters.storage_errors, 1);
+                return Err(Refusal::Storage);
+            }
+        };
+        if placed.repeat {
+            stats::add(&self.counters.duplicates, 1);
+        } else {
+            stats::add(&self.counters.batches, 1);
+            stats::add(&self.counters.records, batch.record_count.into());
+            stats::add(&self.counters.bytes, records.len() as u64);
+        }
+        Ok(placed)
+    }
+}
+
+/// What a refused batch's producer is told; for reasons that close connections it is not used.
+fn error_code(refusal: Refusal) -> ErrorCode {
+    match refusal {
+        Refusal::OldFormat => ErrorCode::UnsupportedForMessageFormat,
+        Refusal::Corrupt => ErrorCode::CorruptMessage,
+        Refusal::InvalidRecord => ErrorCode::InvalidRecord,
+        Refusal::TooLarge => ErrorCode::MessageTooLarge,
+        Refusal::InvalidTopic => ErrorCode::InvalidTopic,
+        Refusal::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
+        Refusal::TooManyTopics => ErrorCode::PolicyViolation,
+        Refusal::Storage => ErrorCode::KafkaStorageError,
+        Refusal::Malformed
+        | Refusal::FrameTooLarge
+        | Refusal::FirstFrameTimeout
+        | Refusal::TooSlow
+        | Refusal::Idle
+        | Refusal::TooManyConnections => ErrorCode::UnknownServerError,
+    }
+}

@@ -1,0 +1,115 @@
+//! Threads and their rings: a thread gets its ring on first use, and its exit only marks it closed.
+//!
+//! Owns the thread-local table. The registry (and through it the arena) outlives the threads; a thread that exits
+//! drops its producers, and the consumer drains and frees their rings later.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use crate::ring::arena::Arena;
+use crate::ring::producer::Producer;
+use crate::ring::producer::Refusal;
+
+/// Clients of one process whose rings a thread may hold at once; older ones are closed beyond that.
+const CLIENTS_PER_THREAD_MAX: usize = 64;
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static PRODUCERS: RefCell<Vec<(u64, Producer)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Hands each thread its producer.
+pub struct Registry {
+    id: u64,
+    arena: Arc<Arena>,
+    closed: AtomicBool,
+}
+
+impl Registry {
+    /// A registry over `arena`.
+    pub fn new(arena: Arc<Arena>) -> Self {
+        // Relaxed: only uniqueness matters.
+        Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), arena, closed: AtomicBool::new(false) }
+    }
+
+    /// The arena behind it.
+    pub fn arena(&self) -> &Arc<Arena> {
+        &self.arena
+    }
+
+    /// From now on every call is refused as closed. Calls under way may still finish.
+    pub fn close(&self) {
+        // Release: partner is the load in `with`; who sees it closed sees what was done before.
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Runs `use_producer` with the calling thread's producer. Counts what it refuses.
+    ///
+    /// Never blocks. From inside another call of the same thread (a signal handler, a formatter that logs) it is
+    /// refused as reentrant. While thread-locals are being destroyed it takes a ring for this one call.
+    #[inline]
+    pub fn with(
+        &self,
+        use_producer: impl FnOnce(&mut Producer) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        // Acquire: partner is `close`.
+        if self.closed.load(Ordering::Acquire) {
+            return self.refuse(Refusal::Closed);
+        }
+        let mut use_producer = Some(use_producer);
+        let tried = PRODUCERS.try_with(|producers| {
+            let Ok(mut producers) = producers.try_borrow_mut() else {
+                return self.refuse(Refusal::Reentrant);
+            };
+            let index = match producers.iter().position(|(id, _)| *id == self.id) {
+                Some(index) => index,
+                None => self.claim(&mut producers)?,
+            };
+            match use_producer.take() {
+                Some(use_producer) => run(&mut producers[index].1, use_producer),
+                None => Ok(()),
+            }
+        });
+        match (tried, use_producer) {
+            (Ok(result), _) => result,
+            (Err(_destroyed), Some(use_producer)) => match Producer::claim(self.arena.clone()) {
+                Some(mut producer) => run(&mut producer, use_producer),
+                None => self.refuse(Refusal::TooManyThreads),
+            },
+            (Err(_destroyed), None) => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn claim(&self, producers: &mut Vec<(u64, Producer)>) -> Result<usize, Refusal> {
+        let Some(producer) = Producer::claim(self.arena.clone()) else {
+            return self.refuse(Refusal::TooManyThreads).map(|()| 0);
+        };
+        if producers.len() >= CLIENTS_PER_THREAD_MAX {
+            producers.remove(0);
+        }
+        producers.push((self.id, producer));
+        Ok(producers.len() - 1)
+    }
+
+    #[cold]
+    fn refuse(&self, reason: Refusal) -> Result<(), Refusal> {
+        self.arena.count_refused_without_ring(reason);
+        Err(reason)
+    }
+}
+
+#[inline(always)]
+fn run(
+    producer: &mut Producer,
+    use_producer: impl FnOnce(&mut Producer) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    match use_producer(producer) {
+        Ok(()) => Ok(()),
+        Err(reason) => Err(producer.count_refused(reason)),
+    }
+}

@@ -1,0 +1,171 @@
+//! What happened so far, by name: the answer to "was anything lost?".
+//!
+//! Owns the shared counters of the pipeline's threads and the snapshot that users read. What must
+//! survive a crash is not counted here: it is derived from ring positions and frame states (I2).
+
+use std::fmt;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+/// One event counter; any thread may count.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `count`.
+    pub fn add(&self, count: u64) {
+        // Relaxed: a statistic; nothing is published by it.
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The count so far.
+    pub fn value(&self) -> u64 {
+        // Relaxed: as in `add`.
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What the batcher's side counts.
+#[derive(Debug, Default)]
+pub struct BatchCounters {
+    /// Records drained from the rings.
+    pub drained: Counter,
+    /// Records committed to the spool.
+    pub committed: Counter,
+    /// Groups committed.
+    pub groups: Counter,
+    /// Bytes of bodies as the application gave them.
+    pub bytes_in: Counter,
+    /// Bytes of batches after compression, headers included.
+    pub bytes_out: Counter,
+    /// Records that could not be encoded and travel as a placeholder.
+    pub malformed: Counter,
+    /// Commits that found the spool full.
+    pub spool_full: Counter,
+    /// Commits that the file system refused.
+    pub spool_errors: Counter,
+    /// Panics of our threads that were caught.
+    pub panics: Counter,
+}
+
+/// What one receiver or broker took.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReceiverStats {
+    /// `host:port` as resolved.
+    pub address: String,
+    /// Whether a lane is ready on it now.
+    pub is_connected: bool,
+    /// Batches it acknowledged.
+    pub batches: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Bytes of them on the wire.
+    pub bytes: u64,
+    /// How often a lane to it failed.
+    pub failures: u64,
+}
+
+/// What the sender's side knows; replaced as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SenderStats {
+    /// Records acknowledged.
+    pub delivered: u64,
+    /// Records sent where no acknowledgement will ever come.
+    pub unconfirmed: u64,
+    /// Records given up, by reason, none with a count of zero.
+    pub dropped: Vec<(&'static str, u64)>,
+    /// Records whose stored bytes were found unreadable.
+    pub damaged: u64,
+    /// Records that wait in the spool, of this run and of adopted ones.
+    pub stored: u64,
+    /// Bytes that wait in the spool.
+    pub stored_bytes: u64,
+    /// Records of earlier runs that were waiting when their slots were adopted and are delivered now.
+    pub adopted_delivered: u64,
+    /// Slots of dead processes that are not empty yet.
+    pub adopted_slots: u64,
+    /// Bytes of acknowledged batches on the wire.
+    pub bytes_wire: u64,
+    /// Attempts beyond the first to send a batch.
+    pub retries: u64,
+    /// Connections that were moved by the rebinding rules.
+    pub rebinds: u64,
+    /// By receiver.
+    pub receivers: Vec<ReceiverStats>,
+}
+
+/// Counters of one client, shared by its threads.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// The batcher's.
+    pub batch: BatchCounters,
+    sender: Mutex<SenderStats>,
+}
+
+impl Counters {
+    /// The sender's latest figures, to be replaced or copied; held for a copy's time only.
+    pub fn sender(&self) -> MutexGuard<'_, SenderStats> {
+        // A poisoned lock guards a snapshot that is replaced as a whole.
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A reading of everything, consistent once the client is at rest (after a flush that returned OK):
+/// `accepted = delivered + unconfirmed + dropped + damaged + stored`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Records accepted by this client and seen by the batcher.
+    pub accepted: u64,
+    /// Records refused at the call, by reason, none with a count of zero.
+    pub refused: Vec<(&'static str, u64)>,
+    /// Bytes of bodies as the application gave them.
+    pub bytes_in: u64,
+    /// Bytes of sealed batches.
+    pub bytes_sealed: u64,
+    /// Records that travel as a placeholder because they could not be encoded.
+    pub malformed: u64,
+    /// Panics of our threads that were caught; every one is a defect worth a report.
+    pub panics: u64,
+    /// Commits that found the spool full.
+    pub spool_full: u64,
+    /// Commits that the file system refused.
+    pub spool_errors: u64,
+    /// Bytes of the arena, and its share in use (percent).
+    pub arena_bytes: u64,
+    /// Percent of the arena's chunks in use.
+    pub arena_used_percent: u8,
+    /// Whether the rings are in private memory, which does not survive a crash.
+    pub arena_is_private: bool,
+    /// The sender's side.
+    pub sender: SenderStats,
+}
+
+impl Snapshot {
+    /// Records refused, over all reasons.
+    pub fn refused_total(&self) -> u64 {
+        self.refused.iter().map(|(_, count)| count).sum()
+    }
+
+    /// Records dropped after they were accepted, over all reasons.
+    pub fn dropped_total(&self) -> u64 {
+        self.sender.dropped.iter().map(|(_, count)| count).sum()
+    }
+}
+
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sender = &self.sender;
+        write!(
+            f,
+            "accepted {}, delivered {}, stored {}, dropped {}, refused {}",
+            self.accepted,
+            sender.delivered,
+            sender.stored,
+            self.dropped_total(),
+            self.refused_total()
+        )
+    }
+}

@@ -1,0 +1,13 @@
+//! Non-blocking sockets, readiness and name resolution. Knows bytes and addresses, no protocol and no stage.
+//!
+//! Everything a session wants written goes through [`socket::Socket::send`], which never raises SIGPIPE.
+
+pub mod poller;
+pub mod resolver;
+pub mod socket;
+
+pub use poller::Poller;
+pub use poller::Waker;
+pub use resolver::Resolver;
+pub use socket::Socket;
+pub use socket::SocketOptions;
