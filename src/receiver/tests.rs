@@ -26,7 +26,7 @@ use crate::receiver::store::Placed;
 use crate::receiver::store::Store;
 
 /// A batch of `record_count` records bound to a producer.
-fn batch_of(producer_id: i64, sequence: i32, record_count: u32, codec: Codec) -> Vec<u8> {
+pub fn batch_of(producer_id: i64, sequence: i32, record_count: u32, codec: Codec) -> Vec<u8> {
     let mut builder = Builder::with_capacity(0);
     for n in 0..record_count {
         let value = format!("record {n} of {producer_id}/{sequence}");
