@@ -213,12 +213,17 @@ fn answers_that_back_up_are_all_sent() {
     let requests = 60;
     let mut writer = client.stream.try_clone().unwrap();
     let writing = std::thread::Builder::new()
-        .spawn(move || writer.write_all(&long_answer_request().repeat(requests)).unwrap())
+        .spawn(move || {
+            writer.write_all(&long_answer_request().repeat(requests)).unwrap();
+            // The receiver must not take the end of the questions for the end of the answers.
+            writer.shutdown(std::net::Shutdown::Write).unwrap();
+        })
         .unwrap();
     for _ in 0..requests {
         assert!(client.receive_frame().unwrap().len() > 4000 * 20);
     }
     writing.join().unwrap();
+    client.wait_for_close();
 }
 
 /// A small question with a long answer: Metadata v1 for 4000 topics.
