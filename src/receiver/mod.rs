@@ -7,7 +7,7 @@
 //!   '---- replies <---- (sync, if acknowledgements wait for it) <-----------------'
 //! ```
 //!
-//! One thread does it all ([`event_loop`]). It may be embedded: start any number of receivers in a
+//! One thread does it all. It may be embedded: start any number of receivers in a
 //! process, each with an address and a directory of its own.
 //!
 //! Promises: a batch is acknowledged only when it is as durable as [`Sync`] says; an exact repeat

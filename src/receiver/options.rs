@@ -27,8 +27,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Directory of the segment files; created (0700) if it is missing.
     pub dir: PathBuf,
-    /// Address that clients are told to use; by default the one they connected to.
-    pub advertise: Option<SocketAddr>,
+    /// Host and port that clients are told to use; by default the address they connected to.
+    pub advertise: Option<(String, u16)>,
     /// How durable a batch is before it is acknowledged. Default [`Sync::None`].
     pub sync: Sync,
     /// How much of a batch is checked before it is stored. Default [`Validation::Records`].

@@ -207,7 +207,7 @@ mod tests {
             options.sync = sync;
             let store = Store::open(&options, Moment(0)).unwrap();
             let mut service = Service::new(store, &options, Arc::default());
-            let broker = Broker::new("127.0.0.1:1".parse().unwrap(), |_| true);
+            let broker = Broker::new("127.0.0.1".to_owned(), 1, |_| true);
             let mut replies = Replies::default();
             let batch = batch_of(1, 0, 3, crate::batch::Codec::None);
             // A repeat has to wait as well: what it repeats may not be durable yet.

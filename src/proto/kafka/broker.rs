@@ -6,8 +6,6 @@
 //! request is at most [`ENTRIES_MAX`] entries, however many fit into its frame; an answer is written
 //! whole or not at all.
 
-use std::net::SocketAddr;
-
 use crate::proto::kafka::errors::ErrorCode;
 use crate::proto::kafka::server;
 use crate::proto::kafka::server::Request;
@@ -91,9 +89,9 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// A broker that tells clients to use `advertised`, and which topic names are legal.
-    pub fn new(advertised: SocketAddr, check_topic: fn(&str) -> bool) -> Self {
-        Self { host: advertised.ip().to_string(), port: advertised.port(), check_topic }
+    /// A broker that tells clients to use `host` and `port`, and which topic names are legal.
+    pub fn new(host: String, port: u16, check_topic: fn(&str) -> bool) -> Self {
+        Self { host, port, check_topic }
     }
 
     /// Handles one frame, without its size. The answer, if it is due at once, is appended to `out`.
