@@ -1,9 +1,9 @@
 //! The one thread of a receiver: accepts, reads, appends, syncs, answers, and watches the time.
 //!
-//! Owns the connections and the service. One turn: wait, accept, serve every connection that is ready
-//! within a budget, sync once for all that arrived, answer, look for connections that are overdue.
-//! Invariants: a connection never makes another wait for more than its budget (but for the disk); an
-//! answer that waits for a sync leaves only after it.
+//! Owns the connections and the service. One turn: wait, accept, serve every connection that is
+//! ready within a budget, sync once for all that arrived, answer, look for connections that are
+//! overdue. Invariants: a connection never makes another wait for more than its budget (but for the
+//! disk); an answer that waits for a sync leaves only after it.
 
 use std::collections::VecDeque;
 use std::io;

@@ -37,7 +37,8 @@ pub(crate) struct Partition {
 }
 
 impl Partition {
-    /// A partition in `dir`, which exists, that goes on at `next_offset`, in `active` if there is room.
+    /// A partition in `dir`, which exists, that goes on at `next_offset`, in `active` if there is
+    /// room.
     pub fn new(dir: PathBuf, next_offset: u64, active: Option<Segment>) -> Self {
         Self { dir, next_offset, active, dir_unsynced: true }
     }

@@ -1,8 +1,8 @@
 //! Where a partition goes on after a restart.
 //!
-//! Scans the last segment only: a receiver writes no other. What follows the last good batch was torn
-//! by a crash, so it was never acknowledged as durable; it is kept in a `.torn` file beside the
-//! segment and cut off. Damage in the middle is left as it is for `verify` to report.
+//! Scans the last segment only: a receiver writes no other. What follows the last good batch was
+//! torn by a crash, so it was never acknowledged as durable; it is kept in a `.torn` file beside
+//! the segment and cut off. Damage in the middle is left as it is for `verify` to report.
 
 use std::fs::File;
 use std::fs::OpenOptions;
@@ -67,8 +67,9 @@ fn scan(
     Ok(end)
 }
 
-/// Moves what follows `keep_bytes` into the `.torn` file, cuts it off, and makes the rest durable: a
-/// batch may have been written and not synced when the last run ended, and its repeat is acknowledged.
+/// Moves what follows `keep_bytes` into the `.torn` file, cuts it off, and makes the rest durable:
+/// a batch may have been written and not synced when the last run ended, and its repeat is
+/// acknowledged.
 fn settle(path: &Path, keep_bytes: u64) -> io::Result<()> {
     let mut file = segment::private_file(OpenOptions::new().read(true).write(true), path)?;
     if file.metadata()?.len() > keep_bytes {

@@ -1,8 +1,9 @@
 //! Answers of one connection, in the order of its requests.
 //!
-//! An answer to Produce may have to wait for a sync; what comes after it waits behind it, since Kafka
-//! answers in order. Knows when an answer may leave, not how bytes are sent. Invariant: an answer that
-//! was held is written only after [`Replies::release`], which says what the sync did not save.
+//! An answer to Produce may have to wait for a sync; what comes after it waits behind it, since
+//! Kafka answers in order. Knows when an answer may leave, not how bytes are sent. Invariant: an
+//! answer that was held is written only after [`Replies::release`], which says what the sync did
+//! not save.
 
 use std::collections::VecDeque;
 

@@ -1,7 +1,7 @@
 //! What a receiver does with one request: the broker's own answers, and batches into the store.
 //!
-//! Each batch is judged, placed and counted. Knows neither sockets nor when answers leave. Invariant:
-//! what is refused was not written.
+//! Each batch is judged, placed and counted. Knows neither sockets nor when answers leave.
+//! Invariant: what is refused was not written.
 
 use std::sync::Arc;
 

@@ -272,8 +272,8 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        // Closing alone would leave the lock to a child that was forked meanwhile, until it calls exec.
-        // If this fails, closing is what is left.
+        // Closing alone would leave the lock to a child that was forked meanwhile, until it calls
+        // exec. If this fails, closing is what is left.
         let _unlocked = self.lock.unlock();
     }
 }

@@ -50,7 +50,8 @@ pub struct Arguments {
     /// Begin a new file after this many seconds.
     #[arg(long, value_name = "S", default_value_t = 7 * 24 * 3600)]
     segment_age: u64,
-    /// How much of a batch is checked before it is stored: its header and checksum, or every record.
+    /// How much of a batch is checked before it is stored: its header and checksum, or every
+    /// record.
     #[arg(long, value_enum, default_value_t = Validate::Records)]
     validate: Validate,
 }

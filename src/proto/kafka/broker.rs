@@ -3,8 +3,8 @@
 //!
 //! Answers all requests itself but Produce, which it hands out, since only the receiver can store.
 //! Knows no sockets, files or clocks; what is random is an argument. Invariants: the answer to a
-//! request is at most [`ENTRIES_MAX`] entries, however many fit into its frame; an answer is written
-//! whole or not at all.
+//! request is at most [`ENTRIES_MAX`] entries, however many fit into its frame; an answer is
+//! written whole or not at all.
 
 use crate::proto::kafka::errors::ErrorCode;
 use crate::proto::kafka::server;
@@ -21,8 +21,8 @@ use crate::proto::kafka::wire::init_producer_id;
 use crate::proto::kafka::wire::metadata;
 use crate::proto::kafka::wire::produce;
 
-/// Most topics, or partitions, that one request may name: an answer is up to 20 times as long as the
-/// question, so this is what bounds it.
+/// Most topics, or partitions, that one request may name: an answer is up to 20 times as long as
+/// the question, so this is what bounds it.
 pub const ENTRIES_MAX: usize = 4096;
 
 /// The node id under which the receiver presents itself.
