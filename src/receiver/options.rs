@@ -33,8 +33,8 @@ pub struct Options {
     pub sync: Sync,
     /// How much of a batch is checked before it is stored. Default [`Validation::Records`].
     pub validate: Validation,
-    /// A segment is closed before it would exceed this many bytes. Default 256 MiB, 1 MiB to 2 GiB
-    /// - 1.
+    /// A segment is closed before it would exceed this many bytes. Default 256 MiB; from
+    /// 1 MiB to 2,147,483,647.
     pub segment_bytes: u64,
     /// A segment is closed at the first batch after this time. Default 7 days, as Kafka's
     /// `log.roll.ms`.

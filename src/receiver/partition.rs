@@ -20,7 +20,7 @@ pub(crate) struct RollPolicy {
     pub durable: bool,
 }
 
-/// A write or sync failed. `lost` is what had been appended before and is now in doubt.
+/// A write or sync failed. `in_doubt` is what had been appended since the last sync.
 #[derive(Debug)]
 pub(crate) struct SegmentFailed {
     pub error: io::Error,
