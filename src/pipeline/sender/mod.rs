@@ -151,7 +151,7 @@ impl Sender {
             }
         }
         self.connections.iter_mut().for_each(|connection| *connection = None);
-        self.report(self.clock.moment());
+        self.report();
     }
 
     /// Takes our own spool back, after the thread has ended.
@@ -185,7 +185,7 @@ impl Sender {
         self.write_all(now);
         self.act(now);
         self.remove_drained();
-        self.report(now);
+        self.report();
         let timeout = self.timeout(self.clock.moment());
         let mut ready = Vec::new();
         self.poller.wait(timeout, |event| ready.push(event))?;
