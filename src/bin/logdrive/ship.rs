@@ -10,15 +10,13 @@ use std::time::Duration;
 
 use logdrive::Client;
 use logdrive::Code;
-use logdrive::Config;
 use logdrive::Severity;
 
 use crate::Outcome;
 use crate::delivery;
 use crate::delivery::Delivery;
+use crate::target::Target;
 
-/// How long one line may wait for room before the tool looks whether it was told to stop.
-const PATIENCE: &str = "1s";
 /// Bytes read at once.
 const READ_BYTES: usize = 256 * 1024;
 
@@ -29,12 +27,8 @@ const READ_BYTES: usize = 256 * 1024;
 /// finished by the next one with the same name and spool.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Where to: receivers://HOST:PORT,…/TOPIC or kafka://HOST:PORT,…/TOPIC, with ?option=value.
-    #[arg(long, value_name = "URL")]
-    to: String,
-    /// Set an option, as in the URL; see docs/configuration.md. May be repeated.
-    #[arg(long = "set", value_name = "NAME=VALUE")]
-    set: Vec<String>,
+    #[command(flatten)]
+    target: Target,
     /// Keep undelivered batches in this directory, not in memory.
     #[arg(long, value_name = "DIR")]
     spool: Option<PathBuf>,
@@ -50,7 +44,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
-    let config = configure(arguments)?;
+    let config = arguments.target.config(arguments.spool.as_deref())?;
     // Opened before anything starts: a file that is missing is a usage error.
     let mut inputs: Vec<Box<dyn BufRead>> = Vec::new();
     for path in &arguments.files {
@@ -61,30 +55,17 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
         inputs.push(Box::new(BufReader::with_capacity(READ_BYTES, io::stdin())));
     }
     let client = Client::start(&config)?;
-    let mut delivery = Delivery::start(client, arguments.deadline)?;
+    let mut delivery = Delivery::start(client, arguments.deadline, delivery::stop_flag()?);
     for input in &mut inputs {
         ship_lines(input.as_mut(), &mut delivery)?;
     }
-    delivery.finish(arguments.json)
-}
-
-fn configure(arguments: &Arguments) -> Result<Config, Box<dyn Error>> {
-    let mut config = Config::new();
-    config.load_environment(std::env::vars_os())?;
-    config.set("name", "ship")?;
-    config.set("ring.full", "block")?;
-    config.set("ring.full_deadline", PATIENCE)?;
-    config.set("spool.full", "block")?;
-    if let Some(dir) = &arguments.spool {
-        config.set("spool.dir", &dir.to_string_lossy())?;
+    let summary = delivery.finish();
+    if arguments.json {
+        println!("{}}}", summary.json());
+    } else {
+        eprintln!("{}", summary.text());
     }
-    config.set("url", &arguments.to)?;
-    for pair in &arguments.set {
-        let (name, value) =
-            pair.split_once('=').ok_or_else(|| format!("--set {pair}: write it as NAME=VALUE"))?;
-        config.set(name, value)?;
-    }
-    Ok(config)
+    Ok(summary.outcome())
 }
 
 /// One record per line; a last line without its newline is one too.

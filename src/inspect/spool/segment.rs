@@ -151,7 +151,11 @@ impl<'a> Contents<'a> {
     /// Calls `visit` with every batch that waits; the bytes between them that are unreadable.
     pub fn visit(&self, mut visit: impl FnMut(Stored<'a>)) -> u64 {
         let Self { address, bytes } = self;
-        let sections = Sections::of(*bytes, address, format::u64_at(bytes, COMMITTED));
+        let sections = Sections::of(
+            *bytes,
+            address,
+            format::committed_bytes(format::u64_at(bytes, COMMITTED)),
+        );
         let mut damaged = 0;
         for section in sections.ranges {
             let mut offset = section.start;
