@@ -172,6 +172,8 @@ impl Sender {
 
     fn step(&mut self) -> io::Result<()> {
         let now = self.clock.moment();
+        // Asked before the take: the figures of this round then include all that was adopted.
+        self.tally.adoption_seen |= self.handover.adoption_done();
         for source in self.handover.take() {
             self.flights.adopt(source);
         }

@@ -18,6 +18,8 @@ use crate::stats::SenderStats;
 pub struct Tally {
     /// Attempts beyond the first.
     pub retries: u64,
+    /// All slots of the dead were given to us.
+    pub adoption_seen: bool,
     rebinds: u64,
     failures: u64,
 }
@@ -66,6 +68,7 @@ impl Sender {
         let mut stats = SenderStats {
             retries: self.tally.retries,
             rebinds: self.tally.rebinds,
+            adoption_done: self.tally.adoption_seen,
             adopted_delivered,
             adopted_dropped,
             receivers: self.receivers(),
