@@ -26,6 +26,8 @@ use crate::sys::lock::SlotLock;
 
 /// The arena's file in a slot's ring directory.
 pub const ARENA_FILE: &str = "arena";
+/// An arena that could not be read, kept.
+const UNREADABLE_ARENA_FILE: &str = "arena.unreadable";
 /// Says where the slot's ring directory is; one line, a path.
 const SLOT_FILE: &str = "slot";
 /// Tries to find an instance id whose directory is ours.
@@ -147,6 +149,7 @@ impl Roots {
         let Ok(entries) = fs::read_dir(self.spool.join(&self.name)) else { return Vec::new() };
         let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
         let mut instances: Vec<_> = names.filter_map(|name| InstanceId::parse(&name)).collect();
+        instances.retain(|instance| !is_ring_directory_only(&self.spool_dir(*instance)));
         instances.sort_unstable();
         instances
     }
@@ -242,7 +245,7 @@ impl Slot {
 
     /// Keeps an arena that could not be read, under another name, for whoever wants to look at it.
     pub fn set_arena_aside(&self) -> io::Result<()> {
-        fs::rename(self.arena_path(), self.ring_dir.join("arena.unreadable"))
+        fs::rename(self.arena_path(), self.ring_dir.join(UNREADABLE_ARENA_FILE))
     }
 
     /// Removes the slot after its spool's files were removed.
@@ -263,6 +266,14 @@ impl Slot {
         }
         Ok(())
     }
+}
+
+/// Whether `dir` holds rings of a slot whose spool lies elsewhere: that is adopted from there, with the
+/// positions that its spool tells.
+fn is_ring_directory_only(dir: &Path) -> bool {
+    let ring_files = [LOCK_FILE, ARENA_FILE, UNREADABLE_ARENA_FILE];
+    let Ok(mut entries) = fs::read_dir(dir) else { return false };
+    entries.all(|entry| entry.is_ok_and(|e| ring_files.iter().any(|file| e.file_name() == *file)))
 }
 
 /// The line in a small file; a link, a pipe, or a file that is longer than any path, is none.
@@ -333,6 +344,18 @@ mod tests {
         drop(slot);
         assert_eq!(find(&roots.spool).unwrap()[0].owner, Owner::Dead);
         assert!(find(&dir.path().join("absent")).is_err());
+    }
+
+    #[test]
+    fn the_rings_of_a_slot_whose_spool_lies_elsewhere_are_no_slot() {
+        let dir = tempfile::tempdir().unwrap();
+        let slot = roots(dir.path()).create().unwrap();
+        fs::write(slot.arena_path(), b"arena").unwrap();
+        drop(slot);
+        let beside = Roots::new(Some(&dir.path().join("ring")), None, "test");
+        assert!(beside.adopt_dead().is_empty(), "its spool would be thought empty");
+        assert_eq!(find(&dir.path().join("ring")).unwrap(), []);
+        assert_eq!(roots(dir.path()).adopt_dead().len(), 1);
     }
 
     #[test]
