@@ -12,7 +12,8 @@ use std::process::Command;
 use std::process::Output;
 use std::process::Stdio;
 use std::time::Duration;
-use std::time::Instant;
+
+use logdrive::clock::Clock;
 
 use support::DEADLINE;
 use support::ReceiverProcess;
@@ -25,9 +26,9 @@ struct Ship {
 
 impl Ship {
     fn start(url: &str, spool: &Path, name: &str) -> Self {
-        let name = format!("name={name}");
+        let (name, rings) = (format!("name={name}"), rings_of(spool));
         let child = Command::new(env!("CARGO_BIN_EXE_logdrive"))
-            .args(["ship", "--to", url, "--set", &name, "--spool"])
+            .args(["ship", "--to", url, "--set", &name, "--set", &rings, "--spool"])
             .arg(spool)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -62,7 +63,12 @@ fn lines(from: u32, to: u32) -> Vec<String> {
     (from..to).map(|number| format!("line {number} \u{e9}\r")).collect()
 }
 
-/// Long enough that reading them makes `ship` ask nobody: the port is closed again.
+/// Beside the spool, so that a test leaves nothing in the system's shared memory.
+fn rings_of(spool: &Path) -> String {
+    format!("ring.dir={}-rings", path(spool))
+}
+
+/// A port that was just free, and nobody listens there.
 fn unreachable_url() -> String {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     format!("receivers://127.0.0.1:{port}/app")
@@ -81,18 +87,20 @@ fn spool(dir: &Path) -> Output {
 }
 
 fn drain(dir: &Path, url: &str) -> Output {
-    logdrive(&["drain", path(dir), "--to", url, "--deadline", "10s", "--json"])
+    let rings = rings_of(dir);
+    let deadline = ["--deadline", "10s", "--json"];
+    logdrive(&[&["drain", path(dir), "--to", url, "--set", &rings][..], &deadline].concat())
 }
 
 /// Looks again until the output has `fact`.
 fn wait_for(fact: &str, look: impl Fn() -> Output) -> String {
-    let start = Instant::now();
+    let clock = Clock::start();
     loop {
         let found = text(&look().stdout);
         if found.contains(fact) {
             return found;
         }
-        assert!(start.elapsed() < DEADLINE, "{fact} never came: {found}");
+        assert!(clock.moment().0 < DEADLINE.as_nanos() as u64, "{fact} never came: {found}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -212,10 +220,13 @@ fn what_cannot_be_delivered_in_time_stays_and_is_told() {
     wait_for("\"records\":5", || spool(&spool_dir));
     ship.kill();
     let url = unreachable_url();
-    let drained = logdrive(&["drain", path(&spool_dir), "--to", &url, "--deadline", "100ms"]);
+    let rings = rings_of(&spool_dir);
+    let drain = ["drain", path(&spool_dir), "--to", &url, "--set", &rings, "--deadline", "100ms"];
+    let drained = logdrive(&drain);
     assert_eq!(drained.status.code(), Some(1), "{drained:?}");
     let told = text(&drained.stderr);
     assert!(told.contains("0 records delivered, 5 stored"), "{told}");
+    assert!(told.contains("; not connected: 127.0.0.1:") || told.contains("no address"), "{told}");
     assert!(told.contains("not drained: ") && told.contains(": 5 records"), "{told}");
     let left = text(&spool(&spool_dir).stdout);
     assert!(left.contains("\"owner\":\"dead\"") && left.contains("\"records\":5"), "{left}");

@@ -6,6 +6,7 @@ use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
@@ -92,6 +93,8 @@ fn start_child(address: SocketAddr, dir: &Path) -> Result<(Child, SocketAddr), B
     let mut child = Command::new(std::env::current_exe()?)
         .args([CHILD, &address.to_string()])
         .arg(dir)
+        // Ctrl-C is for the demo, which then stops its receivers.
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;

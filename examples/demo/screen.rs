@@ -103,7 +103,7 @@ impl Screen {
             elapsed.as_secs_f64(),
             grouped(stats.accepted),
             grouped(stats.sender.delivered),
-            grouped(stats.sender.stored),
+            grouped(waiting(stats)),
             grouped(stats.dropped_total()),
             grouped(self.rate as u64),
             shares.join(" "),
@@ -128,7 +128,7 @@ impl Screen {
                 "rate",
                 format!("{}/s", grouped(self.rate as u64)),
             ),
-            ("in spool", grouped(sender.stored), "before compression", bytes(stats.bytes_in)),
+            ("in spool", grouped(waiting(stats)), "before compression", bytes(stats.bytes_in)),
             (
                 "dropped",
                 grouped(stats.dropped_total()),
@@ -178,6 +178,11 @@ impl Screen {
         }
         println!("  missing {missing}, duplicated {duplicated}, corrupted {corrupted}");
     }
+}
+
+/// Lines that were accepted and not acknowledged yet: being compressed, in the spool, or on the wire.
+fn waiting(stats: &Snapshot) -> u64 {
+    stats.accepted.saturating_sub(stats.sender.delivered + stats.dropped_total())
 }
 
 /// Percent of all that was acknowledged.

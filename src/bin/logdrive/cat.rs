@@ -46,6 +46,9 @@ enum Format {
 
 pub fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     let catalogue = Catalogue::of(&arguments.dirs, arguments.topic.as_deref())?;
+    if catalogue.files.is_empty() && arguments.topic.is_none() {
+        eprintln!("logdrive: no receiver's files in these directories");
+    }
     let mut printer = Printer {
         out: BufWriter::with_capacity(1 << 20, io::stdout().lock()),
         format: arguments.format,

@@ -92,10 +92,11 @@ impl Delivery {
         // A terminal that is gone is no reason to stop shipping.
         let _gone = write!(
             err,
-            "\r{:>11} accepted {delivered:>11} acknowledged {:>9.0}/s {:>11} stored {connected} connected\x1b[K",
+            "\r{} read, {delivered} delivered, {:.0}/s, {} waiting, {connected} of {} connected\x1b[K",
             stats.accepted,
             delivered as f64 / seconds.max(0.001),
-            stats.sender.stored,
+            Summary::of(&stats, seconds).stored,
+            stats.sender.receivers.len(),
         );
     }
 

@@ -70,6 +70,9 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
         let delivery = Delivery::start(Client::start(config)?, left, is_stopping.clone());
         summary.add(delivery.finish());
     }
+    let left_over = name_left_over(&slots_before)?;
+    // A deadline may end it before all slots were opened: what their files hold counts.
+    summary.stored = summary.stored.max(left_over.records);
     let slots: u64 = dead.values().sum();
     if arguments.json {
         let LeftAlone { alive, unknown } = left_alone;
@@ -78,19 +81,28 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     } else if slots == 0 {
         eprintln!("nothing to drain: no slot of a dead process in {}", arguments.dir.display());
     } else {
-        eprintln!("{slots} slots: {}", summary.text());
+        let plural = if slots == 1 { "" } else { "s" };
+        eprintln!("{slots} slot{plural}: {}", summary.text());
     }
-    let is_drained = name_left_over(&slots_before)? == 0 && left_alone.unknown == 0;
+    let is_drained = left_over.slots == 0 && left_alone.unknown == 0;
     Ok(if is_drained { summary.outcome() } else { Outcome::Bad })
 }
 
-/// Tells which of these slots of dead processes still hold something; how many.
-fn name_left_over(slots: &[FoundSlot]) -> Result<u64, Box<dyn Error>> {
-    let mut left_over = 0;
+/// What is still in slots of dead processes.
+#[derive(Default)]
+struct LeftOver {
+    slots: u64,
+    records: u64,
+}
+
+/// Tells which of these slots still hold something.
+fn name_left_over(slots: &[FoundSlot]) -> Result<LeftOver, Box<dyn Error>> {
+    let mut left_over = LeftOver::default();
     for slot in slots.iter().filter(|slot| slot.owner == Owner::Dead && slot.spool_dir.exists()) {
         let view = inspect::spool::read(&slot.spool_dir, slot.instance)?;
         if view.batches > 0 || !view.problems.is_empty() {
-            left_over += 1;
+            left_over.slots += 1;
+            left_over.records += view.records;
             let (place, records) = (slot.spool_dir.display(), view.records);
             eprintln!("not drained: {place}: {records} records; `logdrive spool` tells more");
         }

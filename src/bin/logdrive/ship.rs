@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::io::BufRead;
 use std::io::BufReader;
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,18 +47,20 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     let config = arguments.target.config(arguments.spool.as_deref())?;
     // Opened before anything starts: a file that is missing is a usage error.
-    let mut inputs: Vec<Box<dyn BufRead>> = Vec::new();
+    let mut inputs: Vec<(String, Box<dyn BufRead>)> = Vec::new();
     for path in &arguments.files {
-        let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        inputs.push(Box::new(BufReader::with_capacity(READ_BYTES, file)));
+        let name = path.display().to_string();
+        let file = open(path).map_err(|error| format!("{name}: {error}"))?;
+        inputs.push((name, Box::new(BufReader::with_capacity(READ_BYTES, file))));
     }
-    if arguments.files.is_empty() {
-        inputs.push(Box::new(BufReader::with_capacity(READ_BYTES, io::stdin())));
+    if inputs.is_empty() {
+        let input = BufReader::with_capacity(READ_BYTES, io::stdin());
+        inputs.push(("standard input".to_owned(), Box::new(input)));
     }
     let client = Client::start(&config)?;
     let mut delivery = Delivery::start(client, arguments.deadline, delivery::stop_flag()?);
-    for input in &mut inputs {
-        ship_lines(input.as_mut(), &mut delivery)?;
+    for (name, input) in &mut inputs {
+        ship_lines(input.as_mut(), &mut delivery).map_err(|error| format!("{name}: {error}"))?;
     }
     let summary = delivery.finish();
     if arguments.json {
@@ -66,6 +69,15 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
         eprintln!("{}", summary.text());
     }
     Ok(summary.outcome())
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    // Opening a directory works, reading it does not.
+    if file.metadata()?.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    Ok(file)
 }
 
 /// One record per line; a last line without its newline is one too.

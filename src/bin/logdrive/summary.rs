@@ -119,7 +119,23 @@ impl Summary {
         if self.spool_errors > 0 {
             let _infallible = write!(text, "; errors of the spool: {}", self.spool_errors);
         }
+        if self.stored > 0 {
+            text.push_str(&self.who_is_away());
+        }
         text
+    }
+
+    /// Why something is stored, as far as connections tell.
+    fn who_is_away(&self) -> String {
+        let away = self.receivers.iter().filter(|receiver| !receiver.is_connected);
+        let away: Vec<_> = away.map(|receiver| receiver.address.as_str()).collect();
+        if self.receivers.is_empty() {
+            "; no address was found for the receivers".to_owned()
+        } else if away.is_empty() {
+            String::new()
+        } else {
+            format!("; not connected: {}", away.join(", "))
+        }
     }
 
     /// One object, without its closing brace: what a command adds comes behind.

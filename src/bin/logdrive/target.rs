@@ -36,12 +36,12 @@ impl Target {
             let text = absolute.to_str();
             config.set("spool.dir", text.ok_or("the spool's path must be UTF-8")?)?;
         }
-        config.set("url", &self.to).map_err(|error| format!("--to: {error}"))?;
+        config.set("url", &self.to)?;
         for pair in &self.set {
             let (name, value) = pair
                 .split_once('=')
                 .ok_or_else(|| format!("--set {pair}: write it as NAME=VALUE"))?;
-            config.set(name, value).map_err(|error| format!("--set {pair}: {error}"))?;
+            config.set(name, value)?;
         }
         // So that a contradiction between options is told before a file is opened.
         config.settings()?;

@@ -64,7 +64,7 @@ fn what_waits_is_counted_beside_a_living_owner_and_what_is_resolved_is_not() {
     assert_eq!((all.bound.as_slice(), all.problems.as_slice()), (&[][..], &[][..]));
 
     let first = reader.next().unwrap();
-    reader.resolve(&first, Resolution::Delivered).unwrap();
+    reader.resolve(&first, Resolution::Delivered);
     for base_sequence in [100, 110] {
         let frame = reader.next().unwrap();
         let binding = Binding {

@@ -240,10 +240,9 @@ impl Sender {
             return;
         }
         for index in self.flights.drained() {
-            if let Some(source) = self.flights.take_source(index) {
-                if source.remove_drained().is_err() {
-                    self.counters.batch.spool_errors.add(1);
-                }
+            let source = self.flights.take_source(index);
+            if source.is_some_and(|source| source.remove_drained().is_err()) {
+                self.counters.batch.spool_errors.add(1);
             }
         }
     }
