@@ -87,6 +87,10 @@ pub struct SenderStats {
     pub stored_bytes: u64,
     /// Records of earlier runs that were waiting when their slots were adopted and are delivered now.
     pub adopted_delivered: u64,
+    /// Records of earlier runs that were given up now.
+    pub adopted_dropped: u64,
+    /// Whether the slots of dead processes were all found, so that the figures include them.
+    pub adoption_done: bool,
     /// Slots of dead processes that are not empty yet.
     pub adopted_slots: u64,
     /// Bytes of acknowledged batches on the wire.

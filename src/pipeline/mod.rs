@@ -251,7 +251,7 @@ impl Pipeline {
 
     /// Whether the slots of dead processes were all looked at, so that `stored` includes them.
     pub fn adoption_done(&self) -> bool {
-        self.handover.adoption_done()
+        self.counters.sender().adoption_done
     }
 
     /// Refuses new records, commits what was accepted, waits for it until `deadline`, ends the threads.
