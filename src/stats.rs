@@ -47,6 +47,8 @@ pub struct BatchCounters {
     pub spool_full: Counter,
     /// Commits that the file system refused.
     pub spool_errors: Counter,
+    /// Places in spools that were found unreadable and copied to the quarantine.
+    pub spool_damages: Counter,
     /// Panics of our threads that were caught.
     pub panics: Counter,
 }
@@ -133,7 +135,9 @@ pub struct Snapshot {
     pub spool_full: u64,
     /// Commits that the file system refused.
     pub spool_errors: u64,
-    /// Bytes of the arena, and its share in use (percent).
+    /// Places in spools that were found unreadable; what is known of them lies in `quarantine/`.
+    pub spool_damages: u64,
+    /// Bytes of the arena.
     pub arena_bytes: u64,
     /// Percent of the arena's chunks in use.
     pub arena_used_percent: u8,

@@ -18,15 +18,15 @@
 //!
 //! | killed | what recovery finds |
 //! |---|---|
-//! | while a group is copied | bytes above `committed` that are no whole group: not committed, the records are still in the rings |
-//! | after the copy, before `committed` | a whole group above `committed`: committed, with its ring positions |
-//! | after `committed`, before the rings store their positions | the group's positions, which the rings are set to: nothing is sealed twice |
+//! | while a group is copied | no whole group above `committed`: the records are still in the rings |
+//! | after the copy, before `committed` | a whole group: committed, with its ring positions |
+//! | before the rings store their positions | the group's positions: nothing is sealed twice |
 //! | between two bindings | the newest whole binding: one slot is always good |
 //! | after a resolution | the frame's state word: it is not handed out again |
-//! | after the ledger, before recycling | segments at or below `released_through`: removed |
-//! | while a segment is recycled | its old name or header is a released one, or it is empty: removed |
+//! | after the ledger, before recycling | segments up to `released_through`: removed |
+//! | while a segment is recycled | a released name or header, or an empty file: removed |
 //! | while a new one is allocated | `next.new`, which never held anything: removed |
-//! | in recovery | the same again: it only removes what is released and moves what is not understood |
+//! | in recovery | the same again: it removes what is released, moves what is not understood |
 //!
 //! After a power cut or damage, checksums decide what is good; see `recovery` and `scan`.
 //!
@@ -55,6 +55,7 @@ use crate::spool::track::Mark;
 use crate::spool::writer::Next;
 use crate::sys::file;
 
+mod active;
 pub mod format;
 mod frame;
 mod ledger;
@@ -89,9 +90,9 @@ impl Options {
             let allowed = "a multiple of 4096 from 65536 to 1073741824";
             return refuse("segment_bytes", segment_bytes, allowed);
         }
-        // One is written while the one before is read; the queues have room for a million.
-        if !(2..=1 << 20).contains(&(self.bytes_max / segment_bytes)) {
-            return refuse("bytes_max", self.bytes_max, "from 2 to 1048576 segments");
+        // One is written while the one before is read.
+        if self.bytes_max / segment_bytes < 2 {
+            return refuse("bytes_max", self.bytes_max, "at least two segments");
         }
         Ok(())
     }
@@ -143,7 +144,7 @@ pub fn create(
     let backlog = Backlog { tracked: VecDeque::new(), end: Mark::default() };
     let quarantine = Quarantine::of(dir, options.bytes_max);
     let next = Next { segment: 1, group: 0, record: 0, batches: 0 };
-    let shared = Shared::new(options, 0, 0, 0);
+    let shared = Shared::new(0, 0, 0);
     Ok(start(dir, options, shared, next, (ledger_file, ledger), quarantine, backlog))
 }
 
@@ -188,7 +189,7 @@ pub fn recover(dir: &Path, options: &Options) -> Result<Recovered, SpoolError> {
         record: end.record,
         batches: end.batches,
     };
-    let shared = Shared::new(options, end.record, end.batches, ordered.segment_bytes);
+    let shared = Shared::new(end.record, end.batches, ordered.segment_bytes);
     let backlog = Backlog { tracked: ordered.tracked, end };
     let (writer, reader) =
         start(dir, options, shared, next, (ledger_file, ledger), quarantine, backlog);

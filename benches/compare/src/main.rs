@@ -63,7 +63,7 @@ fn main() {
     let is_quick = options.has("quick");
     let runs: usize = options.list("runs", if is_quick { "1" } else { "5" })[0];
     let records = options.list("records", if is_quick { "1000000" } else { "2000000" })[0];
-    let linger: String = options.list("linger", "5")[0..1].concat();
+    let linger = options.value("linger").unwrap_or("5").to_owned();
     let mut loads = Vec::new();
     for bytes in options.list("bytes", if is_quick { "200" } else { "100,200" }) {
         for codec in options.list::<String>("codec", "lz4,none") {
