@@ -61,7 +61,7 @@ fn main() {
     );
     println!(
         "bytes codec threads workers validate |             Mrec/s |  client CPU s/M | receiver \
-         CPU s/M | MiB above maps | ratio"
+         CPU s/M | private MiB | ratio"
     );
     cells.iter_mut().for_each(Cell::print);
 }
@@ -122,7 +122,7 @@ impl Cell {
         let (min, max) = (self.rates[0], self.rates[self.rates.len() - 1]);
         println!(
             "{bytes:>5} {codec:>5} {threads:>7} {workers:>7} {:>8} | {rate:5.2} [{min:5.2}-{max:5.2}] \
-             | {:15.3} | {:16.3} | {:14.1} | {:5.2}",
+             | {:15.3} | {:16.3} | {:11.1} | {:5.2}",
             self.validate,
             median(&mut self.cpu),
             median(&mut self.receiver_cpu),

@@ -208,28 +208,14 @@ pub fn cpu_seconds(process: &str) -> f64 {
     words.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_SECOND
 }
 
-/// A line of `/proc/self/status` in MiB: `VmHWM` or `VmRSS`.
-pub fn memory_mib(name: &str) -> f64 {
+/// Resident MiB of this process without shared memory on tmpfs, which is what arenas and segments are there.
+pub fn private_mib() -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-    let kib = line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok());
-    kib.unwrap_or(0.0) / 1024.0
-}
-
-/// Resident MiB of this process's mapped arenas and segments.
-pub fn mapped_mib() -> f64 {
-    let maps = fs::read_to_string("/proc/self/smaps").unwrap_or_default();
-    let mut is_ours = false;
-    let mut kib = 0.0;
-    for line in maps.lines() {
-        if let Some(rest) = line.strip_prefix("Rss:") {
-            let resident = rest.split_whitespace().next().and_then(|kib| kib.parse().ok());
-            kib += if is_ours { resident.unwrap_or(0.0) } else { 0.0 };
-        } else if line.contains(" r") {
-            is_ours = line.contains("/arena") || line.contains(".seg") || line.contains("/free");
-        }
-    }
-    kib / 1024.0
+    let kib = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0)
+    };
+    (kib("RssAnon:") + kib("RssFile:")) / 1024.0
 }
 
 /// Median of `values`, which are sorted by it.

@@ -13,8 +13,7 @@ use logdrive::Severity;
 
 use super::corpus;
 use super::cpu_seconds;
-use super::mapped_mib;
-use super::memory_mib;
+use super::private_mib;
 
 /// Far above what any run takes: a run that is stuck ends with a message.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -65,7 +64,7 @@ pub struct Used {
     pub seconds: f64,
     /// User and system time of the client's process meanwhile.
     pub cpu_seconds: f64,
-    /// Highest resident memory above what the process had before, arena and spool left out.
+    /// Resident memory of the process at full rate, the corpus, arena and spool left out.
     pub memory_mib: f64,
     /// Bytes of texts by bytes on the wire.
     pub ratio: f64,
@@ -100,7 +99,6 @@ impl Used {
 pub fn measure(load: &Load, log: impl Fn(&[u8]) + Sync, finish: impl FnOnce()) -> Used {
     let corpus = corpus(load.bytes);
     let lines = corpus.len() / load.bytes;
-    let memory_before = memory_mib("VmRSS");
     let cpu_before = cpu_seconds("self");
     #[allow(clippy::disallowed_methods, reason = "a benchmark reads the clock by its nature")]
     let start = Instant::now();
@@ -118,11 +116,12 @@ pub fn measure(load: &Load, log: impl Fn(&[u8]) + Sync, finish: impl FnOnce()) -
             drop(started.expect("a thread can be started"));
         }
     });
+    let memory_mib = private_mib() - corpus.len() as f64 / f64::from(1 << 20);
     finish();
     Used {
         seconds: start.elapsed().as_secs_f64(),
         cpu_seconds: cpu_seconds("self") - cpu_before,
-        memory_mib: memory_mib("VmHWM") - memory_before - mapped_mib(),
+        memory_mib,
         ratio: 0.0,
     }
 }

@@ -33,7 +33,6 @@ pub fn run(load: &Load, address: SocketAddr, linger: &str, is_idempotent: bool) 
         .set("linger.ms", linger)
         // More than fits one message set anyway, so that bytes limit it, as in logdrive.
         .set("batch.num.messages", "1000000")
-        .set("queue.buffering.max.messages", "1000000")
         // No event per record, only for those that failed: the cheapest way to use it.
         .set("delivery.report.only.error", "true")
         .create()
