@@ -279,6 +279,14 @@ impl Pipeline {
     }
 }
 
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        // Left running where it was not stopped. In a forked child these are the parent's threads, whose
+        // handles must not even be dropped: their stacks belong to threads of the child by now.
+        std::mem::forget(self.threads.take());
+    }
+}
+
 /// A flush that was asked for.
 pub struct FlushRequest {
     gate: Arc<Gate>,
