@@ -135,9 +135,10 @@ fn what_a_killed_process_left_is_shown_and_drained() {
     let mut second = Ship::start(&unreachable_url(), &spool_dir, "two");
     first.write(&lines(0, 300));
     second.write(&lines(300, 320));
-    let alive = wait_for("\"records\":300", || spool(&spool_dir));
-    assert!(alive.contains("\"owner\":\"alive\"") && !alive.contains("dead"), "{alive}");
+    wait_for("\"records\":300", || spool(&spool_dir));
     wait_for("\"records\":20,", || spool(&spool_dir));
+    let alive = text(&spool(&spool_dir).stdout);
+    assert!(alive.contains("\"owner\":\"alive\"") && !alive.contains("dead"), "{alive}");
     first.kill();
     second.kill();
     let before = contents(&spool_dir);
