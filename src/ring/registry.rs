@@ -90,7 +90,9 @@ impl Registry {
             return self.refuse(Refusal::TooManyThreads).map(|()| 0);
         };
         if producers.len() >= CLIENTS_PER_THREAD_MAX {
-            producers.remove(0);
+            // Never one into which somebody holds a pointer, unless it is so with all.
+            let oldest = producers.iter().position(|(_, producer)| !producer.has_open_claim());
+            producers.remove(oldest.unwrap_or(0));
         }
         producers.push((self.id, producer));
         Ok(producers.len() - 1)
