@@ -38,13 +38,19 @@
 #define LOGDRIVE_PRINTF_(at, first)
 #endif
 
+#ifdef __cplusplus
+#define LOGDRIVE_CAST_(type, value) static_cast<type>(value)
+#else
+#define LOGDRIVE_CAST_(type, value) ((type)(value))
+#endif
+
 /* For a text that did not fit the claim. `length` is what vsnprintf asked for. */
 LOGDRIVE_PRINTF_(5, 0)
 static inline int32_t logdrive_vlogf_long_(logdrive_logger *logger, int32_t severity,
                                            const logdrive_callsite *site, size_t length,
                                            const char *format, va_list arguments) {
   int32_t code;
-  char *text = (char *)malloc(length + 1);
+  char *text = LOGDRIVE_CAST_(char *, malloc(length + 1));
   if (text == NULL) {
     return LOGDRIVE_IO;
   }
@@ -76,13 +82,13 @@ static inline int32_t logdrive_vlogf_at(logdrive_logger *logger, int32_t severit
   va_copy(again, arguments);
   length = vsnprintf(text, LOGDRIVE_FORMAT_BYTES, format, arguments);
   if (length >= 0 && length < LOGDRIVE_FORMAT_BYTES) {
-    code = logdrive_commit(logger, text, (size_t)length);
+    code = logdrive_commit(logger, text, LOGDRIVE_CAST_(size_t, length));
   } else {
     code = logdrive_discard(logger, text);
     if (length < 0) {
       code = LOGDRIVE_INVALID_ARGUMENT;
     } else if (code == LOGDRIVE_OK) {
-      code = logdrive_vlogf_long_(logger, severity, site, (size_t)length, format, again);
+      code = logdrive_vlogf_long_(logger, severity, site, LOGDRIVE_CAST_(size_t, length), format, again);
     }
   }
   va_end(again);
@@ -124,7 +130,7 @@ static inline int32_t logdrive_logf(logdrive_logger *logger, int32_t severity, c
 static inline logdrive_attribute logdrive_attribute_(uint32_t kind, const char *name) {
   logdrive_attribute attribute;
   memset(&attribute, 0, sizeof attribute);
-  attribute.struct_size = (uint32_t)sizeof attribute;
+  attribute.struct_size = LOGDRIVE_CAST_(uint32_t, sizeof attribute);
   attribute.kind = kind;
   attribute.name = name;
   attribute.name_length = name == NULL ? 0 : strlen(name);
@@ -151,7 +157,7 @@ static inline logdrive_attribute logdrive_signed(const char *name, int64_t value
 
 static inline logdrive_attribute logdrive_unsigned(const char *name, uint64_t value) {
   logdrive_attribute attribute = logdrive_attribute_(LOGDRIVE_KIND_UNSIGNED, name);
-  attribute.integer = (int64_t)value;
+  attribute.integer = LOGDRIVE_CAST_(int64_t, value);
   return attribute;
 }
 
@@ -170,8 +176,8 @@ static inline logdrive_attribute logdrive_boolean(const char *name, int value) {
 #if LOGDRIVE_LOCATION
 #define LOGDRIVE_SITE_DECLARE_                                                                    \
   static const logdrive_callsite logdrive_site_ = {                                               \
-      (uint32_t)sizeof(logdrive_callsite), (uint32_t)__LINE__, __FILE__, sizeof(__FILE__) - 1,    \
-      __func__, sizeof(__func__) - 1}
+      LOGDRIVE_CAST_(uint32_t, sizeof(logdrive_callsite)), LOGDRIVE_CAST_(uint32_t, __LINE__),    \
+      __FILE__, sizeof(__FILE__) - 1, __func__, sizeof(__func__) - 1}
 #define LOGDRIVE_SITE_ (&logdrive_site_)
 #else
 #define LOGDRIVE_SITE_DECLARE_ ((void)0)
