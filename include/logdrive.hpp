@@ -211,28 +211,26 @@ class logger {
   template <class... Arguments>
   std::int32_t format(severity level, format_string<Arguments...> format,
                       Arguments &&...arguments) const noexcept {
+#if defined(LOGDRIVE_USE_FMT)
+    namespace library = fmt;
+#else
+    namespace library = std;
+#endif
     const auto number = static_cast<std::int32_t>(level);
     char *text = nullptr;
-    std::int32_t code = logdrive_claim(handle_, number, detail::format_bytes, nullptr, &text);
-    if (code != LOGDRIVE_OK || text == nullptr) {
+    const std::int32_t code = logdrive_claim(handle_, number, detail::format_bytes, nullptr, &text);
+    if (code != LOGDRIVE_RECORD_TOO_LARGE && (code != LOGDRIVE_OK || text == nullptr)) {
       return code;
     }
     try {
-#if defined(LOGDRIVE_USE_FMT)
-      namespace library = fmt;
-#else
-      namespace library = std;
-#endif
-      std::size_t length = 0;
-      library::format_to(detail::bounded_output(text, detail::format_bytes, &length), format,
-                         arguments...);
-      if (length <= detail::format_bytes) {
-        return logdrive_commit(handle_, text, length);
-      }
-      code = logdrive_discard(handle_, text);
-      text = nullptr;
-      if (code != LOGDRIVE_OK) {
-        return code;
+      if (text != nullptr) {
+        std::size_t length = 0;
+        library::format_to(detail::bounded_output(text, detail::format_bytes, &length), format,
+                           arguments...);
+        if (length <= detail::format_bytes) {
+          return logdrive_commit(handle_, text, length);
+        }
+        (void)logdrive_discard(handle_, std::exchange(text, nullptr));
       }
       const std::string whole = library::format(format, arguments...);
       return logdrive_log(handle_, number, whole.data(), whole.size());

@@ -44,26 +44,31 @@
 #define LOGDRIVE_CAST_(type, value) ((type)(value))
 #endif
 
-/* For a text that did not fit the claim. `length` is what vsnprintf asked for. */
-LOGDRIVE_PRINTF_(5, 0)
-static inline int32_t logdrive_vlogf_long_(logdrive_logger *logger, int32_t severity,
-                                           const logdrive_callsite *site, size_t length,
-                                           const char *format, va_list arguments) {
-  int32_t code;
-  char *text = LOGDRIVE_CAST_(char *, malloc(length + 1));
-  if (text == NULL) {
-    return LOGDRIVE_IO;
+/* For a text that cannot be formatted in the ring: it is too long, or the thread is about to end. */
+LOGDRIVE_PRINTF_(4, 0)
+static inline int32_t logdrive_vlogf_heap_(logdrive_logger *logger, int32_t severity,
+                                           const logdrive_callsite *site, const char *format,
+                                           va_list arguments) {
+  va_list again;
+  int length;
+  int32_t code = LOGDRIVE_INVALID_ARGUMENT;
+  va_copy(again, arguments);
+  length = vsnprintf(NULL, 0, format, arguments);
+  if (length >= 0) {
+    const size_t size = LOGDRIVE_CAST_(size_t, length) + 1;
+    char *text = LOGDRIVE_CAST_(char *, malloc(size));
+    code = LOGDRIVE_IO;
+    if (text != NULL) {
+      (void)vsnprintf(text, size, format, again);
+      code = logdrive_log_with(logger, severity, text, size - 1, NULL, 0, site);
+      free(text);
+    }
   }
-  if (vsnprintf(text, length + 1, format, arguments) < 0) {
-    code = LOGDRIVE_INVALID_ARGUMENT;
-  } else {
-    code = logdrive_log_with(logger, severity, text, length, NULL, 0, site);
-  }
-  free(text);
+  va_end(again);
   return code;
 }
 
-/* Formats as vprintf does and logs; `site` may be NULL. */
+/* Formats as vprintf does and logs; `site` may be NULL. LOGDRIVE_IO: no memory for a long text. */
 LOGDRIVE_PRINTF_(4, 0)
 static inline int32_t logdrive_vlogf_at(logdrive_logger *logger, int32_t severity,
                                         const logdrive_callsite *site, const char *format,
@@ -76,6 +81,9 @@ static inline int32_t logdrive_vlogf_at(logdrive_logger *logger, int32_t severit
     return LOGDRIVE_INVALID_ARGUMENT;
   }
   code = logdrive_claim(logger, severity, LOGDRIVE_FORMAT_BYTES, site, &text);
+  if (code == LOGDRIVE_RECORD_TOO_LARGE) {
+    return logdrive_vlogf_heap_(logger, severity, site, format, arguments);
+  }
   if (code != LOGDRIVE_OK || text == NULL) {
     return code;
   }
@@ -84,12 +92,8 @@ static inline int32_t logdrive_vlogf_at(logdrive_logger *logger, int32_t severit
   if (length >= 0 && length < LOGDRIVE_FORMAT_BYTES) {
     code = logdrive_commit(logger, text, LOGDRIVE_CAST_(size_t, length));
   } else {
-    code = logdrive_discard(logger, text);
-    if (length < 0) {
-      code = LOGDRIVE_INVALID_ARGUMENT;
-    } else if (code == LOGDRIVE_OK) {
-      code = logdrive_vlogf_long_(logger, severity, site, LOGDRIVE_CAST_(size_t, length), format, again);
-    }
+    (void)logdrive_discard(logger, text);
+    code = logdrive_vlogf_heap_(logger, severity, site, format, again);
   }
   va_end(again);
   return code;

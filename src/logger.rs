@@ -162,8 +162,9 @@ impl Logger {
     ///
     /// # Errors
     ///
-    /// As [`Logger::log`]; `RecordTooLarge` also where it does not fit one chunk of the ring, though
-    /// [`Logger::log_with`] would take it.
+    /// As [`Logger::log`]. `RecordTooLarge`, which is not counted here, also where there is no such room
+    /// though [`Logger::log_with`] would take the record: it does not fit one chunk of the ring, or
+    /// the thread's locals are destroyed (in atexit handlers, say), and its ring lasts for one call only.
     #[doc(hidden)]
     pub fn claim(
         &self,
@@ -174,10 +175,17 @@ impl Logger {
         if has_reserved_name(attributes) {
             return self.offer(|_| Err(Refusal::Invalid)).map(|()| std::ptr::null_mut());
         }
+        if !self.calls.registry.keeps_rings() {
+            return Err(Code::RecordTooLarge);
+        }
         let record = self.record(severity, None, attributes, &[]);
-        let mut room = std::ptr::null_mut();
-        self.offer(|producer| producer.begin(&record, bytes_max).map(|body| room = body))?;
-        Ok(room)
+        let mut room = Err(Code::RecordTooLarge);
+        self.offer(|producer| match producer.begin(&record, bytes_max) {
+            Ok(body) => Ok(room = Ok(body)),
+            Err(Refusal::TooLarge) => Ok(()),
+            Err(other) => Err(other),
+        })?;
+        room
     }
 
     /// Logs the first `bytes` bytes of what [`Logger::claim`] gave to this thread.

@@ -47,6 +47,12 @@ impl Registry {
         self.closed.store(true, Ordering::Release);
     }
 
+    /// Whether the calling thread can keep a ring from one call to the next: not while its thread-locals are
+    /// being destroyed, or after.
+    pub fn keeps_rings(&self) -> bool {
+        PRODUCERS.try_with(|_| ()).is_ok()
+    }
+
     /// Runs `use_producer` with the calling thread's producer. Counts what it refuses.
     ///
     /// Never blocks. From inside another call of the same thread (a signal handler, a formatter that logs) it is

@@ -101,7 +101,8 @@ pub unsafe extern "C" fn logdrive_log_keyed(
 ///
 /// `*text` is NULL, with LOGDRIVE_OK, where the severity is not enabled: there is nothing to do then. Until the claim
 /// is committed or discarded, other records of this thread are refused as LOGDRIVE_REENTRANT.
-/// A capacity above about 16,000 bytes may be LOGDRIVE_RECORD_TOO_LARGE: use logdrive_log for it.
+/// LOGDRIVE_RECORD_TOO_LARGE, which is not counted, where there is no such room: a capacity above about 16,000
+/// bytes, or a thread whose locals are destroyed already (an atexit handler). Then use logdrive_log.
 ///
 /// # Safety
 /// `text` points to a pointer; `site` is NULL or points to a call site.
