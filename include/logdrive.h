@@ -1,6 +1,6 @@
 /* logdrive: embeddable, crash-safe, high-throughput log shipping. The C ABI.
  *
- * Generated from bindings/c/src by .ci/header-drift.sh: edit that, not this.
+ * Generated from bindings/c/src by .ci/header-drift: edit that, not this.
  *
  * Every function returns a LOGDRIVE_* result code unless it says otherwise, never aborts, raises or
  * changes errno's meaning for the caller, and may be called from any thread. A handle that is NULL,

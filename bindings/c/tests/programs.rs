@@ -3,7 +3,13 @@
 
 mod support;
 
+use std::io::BufRead;
+use std::io::BufReader;
+use std::io::Read;
+use std::io::Write;
+use std::net::TcpStream;
 use std::process::Command;
+use std::process::Stdio;
 
 use support::Receiver;
 
@@ -152,5 +158,31 @@ fn every_way_to_log_from_cpp_arrives_exactly() {
         let accepted = support::succeed(Command::new(program).arg(receiver.url()));
         // One more of the client that was opened first.
         assert_eq!(accepted.trim().parse(), Ok(receiver.verified() - 1), "{options:?}");
+    }
+}
+
+#[test]
+fn the_example_servers_log_every_request() {
+    for source in ["examples/c/httpd.c", "examples/cpp/httpd.cpp"] {
+        let receiver = Receiver::start();
+        let program = support::compile(source, &[], receiver.path());
+        let mut server = Command::new(program);
+        let mut server =
+            server.arg(receiver.url()).arg("0").stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on ").unwrap();
+        for (path, status) in [("/", "200 OK"), ("/absent", "404 Not Found")] {
+            let mut connection = TcpStream::connect(address).unwrap();
+            connection.write_all(format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()).unwrap();
+            let mut answer = String::new();
+            connection.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{source}: {answer}");
+        }
+        support::succeed(Command::new("kill").arg(server.id().to_string()));
+        assert!(server.wait().unwrap().success(), "{source}");
+        assert_eq!(receiver.verified(), 3, "{source}");
+        let text = receiver.lines(&["--format", "json"]);
+        assert!(text.contains("\"path\":\"/absent\""), "{source}: {text}");
     }
 }

@@ -77,7 +77,7 @@ pub fn compiler(name: &str) -> Command {
     compiler
 }
 
-/// Compiles a program of `tests/` and links it to the library; `options` are the compiler's.
+/// Compiles a program of `tests/`, or one of `examples/`, and links it to the library; `options` are the compiler's.
 pub fn compile(source: &str, options: &[&str], dir: &Path) -> PathBuf {
     let name = if source.ends_with(".c") { "gcc" } else { "g++" };
     compile_with(name, source, options, dir)
@@ -90,7 +90,9 @@ pub fn compile_with(name: &str, source: &str, options: &[&str], dir: &Path) -> P
     let library = library();
     let mut compiler = compiler(name);
     compiler.args([standard, "-D_GNU_SOURCE", "-g", "-O1"]).args(options);
-    compiler.arg(package().join("tests").join(source)).arg("-o").arg(&program);
+    let folder =
+        if source.starts_with("examples/") { root().into() } else { package().join("tests") };
+    compiler.arg(folder.join(source)).arg("-o").arg(&program);
     compiler.arg(&library).arg(format!("-Wl,-rpath,{}", profile_dir().display()));
     compiler.args(["-pthread", "-ldl"]);
     let output = compiler.output().unwrap();
