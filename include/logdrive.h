@@ -85,6 +85,11 @@
 #define LOGDRIVE_DAMAGED 12
 
 /**
+ * A forked child has no rings of its own yet; the record was refused.
+ */
+#define LOGDRIVE_STARTING 13
+
+/**
  * Finest detail.
  */
 #define LOGDRIVE_SEVERITY_TRACE 0
@@ -308,7 +313,7 @@ extern "C" {
  * Opens a client. Touches the disk, never the network: with unreachable receivers it succeeds.
  *
  * The configuration is copied; it remains the caller's. Starts two threads with all signals blocked,
- * and registers (once) an atexit handler that flushes for flush.deadline, at most two seconds.
+ * and registers (once) an atexit handler that flushes for close.deadline, at most two seconds.
  * `*client` is set to NULL on failure, and `error` (may be NULL) gets the reason.
  *
  * Required:

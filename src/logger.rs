@@ -11,9 +11,10 @@ use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::clock::Clock;
+use crate::config::RingFull;
 use crate::error::Code;
 use crate::ids::StreamId;
+use crate::lineage::Lineage;
 use crate::record::Record;
 use crate::record::Severity;
 use crate::ring::Producer;
@@ -36,8 +37,7 @@ pub struct Logger {
 
 /// What a log call needs, without a lock.
 pub(crate) struct Calls {
-    registry: Arc<Registry>,
-    clock: Clock,
+    lineage: Lineage,
     level: AtomicU8,
     /// How long a call may wait for room; none under `ring.full=refuse`.
     block: Option<Duration>,
@@ -53,7 +53,8 @@ impl Logger {
     /// # Errors
     ///
     /// Why the record was not accepted: `RingFull`, `RecordTooLarge`, `Closed`, `Reentrant`,
-    /// `TooManyThreads`, `InvalidArgument`. Each is counted. A record below the level is no error.
+    /// `TooManyThreads`, `InvalidArgument`; in a forked child `Starting`. Each is counted. A record
+    /// below the level is no error.
     #[inline]
     pub fn log(&self, severity: Severity, text: impl AsRef<[u8]>) -> Result<(), Code> {
         if !self.is_enabled(severity) {
@@ -103,7 +104,8 @@ impl Logger {
         }
         let record = self.record(severity, None, &[], &[]);
         let mut is_written = false;
-        let outcome = self.calls.registry.with(|producer| {
+        let Some(node) = self.calls.lineage.node_for_record() else { return Err(Code::Starting) };
+        let outcome = node.registry().with(|producer| {
             is_written = format_in_place(producer, &record, text);
             Ok(())
         });
@@ -157,8 +159,8 @@ impl Logger {
     /// the pointer, then [`Logger::commit`]s or [`Logger::discard`]s on the same thread. For
     /// bindings of languages that format text themselves; in Rust use [`Logger::write`].
     ///
-    /// Until then, records of this thread are refused as `Reentrant`. The room stays valid even if the client
-    /// is closed. Whether the severity is enabled is not looked at.
+    /// Until then, records of this thread are refused as `Reentrant`. The room stays valid even if the
+    /// client is closed; a forked child has no part in it. Whether the severity is enabled is not looked at.
     ///
     /// # Errors
     ///
@@ -175,15 +177,19 @@ impl Logger {
         if has_reserved_name(attributes) {
             return self.offer(|_| Err(Refusal::Invalid)).map(|()| std::ptr::null_mut());
         }
-        if !self.calls.registry.keeps_rings() {
+        if !Registry::keeps_rings() {
             return Err(Code::RecordTooLarge);
         }
         let record = self.record(severity, None, attributes, &[]);
         let mut room = Err(Code::RecordTooLarge);
-        self.offer(|producer| match producer.begin(&record, bytes_max) {
-            Ok(body) => Ok(room = Ok(body)),
-            Err(Refusal::TooLarge) => Ok(()),
-            Err(other) => Err(other),
+        self.offer(|producer| {
+            match producer.begin(&record, bytes_max) {
+                Ok(body) => room = Ok(body),
+                // Nothing was offered yet; the caller logs it in another way.
+                Err(Refusal::TooLarge) => {}
+                Err(other) => return Err(other),
+            }
+            Ok(())
         })?;
         room
     }
@@ -218,7 +224,7 @@ impl Logger {
         attributes: &'a [(&'a str, &'a [u8])],
         body: &'a [u8],
     ) -> Record<'a> {
-        let ticks = self.calls.clock.ticks();
+        let ticks = self.calls.lineage.clock().ticks();
         Record { severity, stream: self.stream, ticks, key, attributes, body }
     }
 
@@ -246,8 +252,9 @@ impl Logger {
         mut write: impl FnMut(&mut Producer) -> Result<(), Refusal>,
     ) -> Result<(), Code> {
         let calls = &*self.calls;
+        let Some(node) = calls.lineage.node_for_record() else { return Err(Code::Starting) };
         let mut is_waiting = false;
-        let outcome = calls.registry.with(|producer| match write(producer) {
+        let outcome = node.registry().with(|producer| match write(producer) {
             // Not a refusal yet, so not counted as one.
             Err(Refusal::RingFull) if calls.block.is_some() => {
                 is_waiting = true;
@@ -256,7 +263,7 @@ impl Logger {
             outcome => outcome,
         });
         match outcome {
-            Ok(()) if is_waiting => calls.write_when_there_is_room(&mut write),
+            Ok(()) if is_waiting => calls.write_when_there_is_room(node.registry(), &mut write),
             Ok(()) => Ok(()),
             Err(refusal) => Err(code_of(refusal)),
         }
@@ -268,13 +275,15 @@ fn has_reserved_name(attributes: &[(&str, &[u8])]) -> bool {
 }
 
 impl Calls {
-    /// Every severity is enabled; `block` is how long a call may wait for room.
-    pub(crate) fn new(registry: Arc<Registry>, clock: Clock, block: Option<Duration>) -> Self {
-        Self { registry, clock, level: AtomicU8::new(Severity::Trace as u8), block }
+    /// Every severity is enabled.
+    pub(crate) fn new(lineage: Lineage) -> Self {
+        let ring = &lineage.settings().ring;
+        let block = (ring.full == RingFull::Block).then_some(ring.full_deadline);
+        Self { lineage, level: AtomicU8::new(Severity::Trace as u8), block }
     }
 
-    pub(crate) fn registry(&self) -> &Registry {
-        &self.registry
+    pub(crate) fn lineage(&self) -> &Lineage {
+        &self.lineage
     }
 
     pub(crate) fn set_level(&self, level: Severity) {
@@ -286,16 +295,18 @@ impl Calls {
     #[cold]
     fn write_when_there_is_room(
         &self,
+        registry: &Registry,
         write: &mut dyn FnMut(&mut Producer) -> Result<(), Refusal>,
     ) -> Result<(), Code> {
-        let start = self.clock.moment();
+        let clock = self.lineage.clock();
+        let start = clock.moment();
         let patience = self.block.unwrap_or_default();
         loop {
-            self.registry.arena().wake_consumer();
+            registry.arena().wake_consumer();
             std::thread::sleep(BLOCK_POLL);
             let mut outcome = Ok(());
-            let is_last_try = self.clock.moment().since(start) >= patience;
-            let called = self.registry.with(|producer| {
+            let is_last_try = clock.moment().since(start) >= patience;
+            let called = registry.with(|producer| {
                 outcome = write(producer);
                 // Only the refusal that the caller gets is counted.
                 if is_last_try { outcome } else { Ok(()) }

@@ -47,6 +47,8 @@ pub struct BatchCounters {
     pub spool_full: Counter,
     /// Commits that the file system refused.
     pub spool_errors: Counter,
+    /// Places in spools that were found unreadable and copied to the quarantine.
+    pub spool_damages: Counter,
     /// Panics of our threads that were caught.
     pub panics: Counter,
 }
@@ -85,6 +87,10 @@ pub struct SenderStats {
     pub stored_bytes: u64,
     /// Records of earlier runs that were waiting when their slots were adopted and are delivered now.
     pub adopted_delivered: u64,
+    /// Records of earlier runs that were given up now.
+    pub adopted_dropped: u64,
+    /// Whether the slots of dead processes were all found, so that the figures include them.
+    pub adoption_done: bool,
     /// Slots of dead processes that are not empty yet.
     pub adopted_slots: u64,
     /// Bytes of acknowledged batches on the wire.
@@ -133,7 +139,9 @@ pub struct Snapshot {
     pub spool_full: u64,
     /// Commits that the file system refused.
     pub spool_errors: u64,
-    /// Bytes of the arena, and its share in use (percent).
+    /// Places in spools that were found unreadable; what is known of them lies in `quarantine/`.
+    pub spool_damages: u64,
+    /// Bytes of the arena.
     pub arena_bytes: u64,
     /// Percent of the arena's chunks in use.
     pub arena_used_percent: u8,

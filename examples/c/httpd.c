@@ -4,7 +4,7 @@
  *   ./httpd receivers://127.0.0.1:9092/access-log 8080
  *
  * One thread per connection, one request per connection. SIGTERM or SIGINT ends it. */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <arpa/inet.h>
 #include <errno.h>
 #include <logdrive_macros.h>

@@ -77,12 +77,12 @@ mod tests {
                 }
             }
             let coverage = set.coverage();
-            let unique = counts.iter().filter(|count| **count > 0).count() as u64;
-            prop_assert_eq!(coverage.unique, unique);
+            let present = counts.iter().filter(|count| **count > 0).count();
+            prop_assert_eq!(coverage.unique, present as u64);
             prop_assert_eq!(coverage.unique + coverage.repeated, counts.iter().sum::<u64>());
             let highest = counts.iter().rposition(|count| *count > 0).map_or(0, |n| n + 1);
-            let is_missing = |n: &u64| counts[*n as usize] == 0;
-            let missing: Vec<_> = (0..highest as u64).filter(is_missing).collect();
+            let missing: Vec<_> =
+                (0..highest as u64).filter(|n| counts[*n as usize] == 0).collect();
             let gaps: Vec<_> = coverage.gaps().into_iter().flatten().collect();
             prop_assert_eq!(gaps, missing);
         });

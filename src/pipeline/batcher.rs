@@ -273,6 +273,10 @@ impl Batcher {
         self.writer.prepare();
         self.arena.populate_ahead(POPULATE_CHUNKS);
         let now = self.clock.moment();
+        if self.writer.sync_due(now).is_err() {
+            // What could not be synced was taken back and is committed again by the writer.
+            self.links.counters.batch.spool_errors.add(1);
+        }
         let is_due = |at: Moment| now.since(at) >= ANCHOR_INTERVAL;
         if self.anchored_at.is_none_or(is_due) {
             self.anchored_at = Some(now);
@@ -283,12 +287,18 @@ impl Batcher {
         }
     }
 
+    /// Sleeps until there may be something to do. Where the rings cannot be drained, because the spool or all
+    /// workers are busy, a fuller arena changes nothing: then only the pause, a worker or a flush ends the sleep.
     fn sleep(&mut self) {
         let mut pause = self.pause;
         if self.blocked.is_some() {
             pause = RETRY_INTERVAL;
         } else if !self.slice.is_empty() {
             pause = pause.min(self.settings.linger.saturating_sub(self.age()));
+        }
+        if self.blocked.is_some() || !self.workers.has_room() {
+            std::thread::park_timeout(pause);
+            return;
         }
         if self.arena.set_consumer_sleeps(true) {
             std::thread::park_timeout(pause);

@@ -16,6 +16,7 @@ use crate::ring::layout::kind;
 use crate::ring::layout::state;
 use crate::ring::position::Word;
 use crate::ring::raw::Cursor;
+use crate::sys::fork;
 
 mod claim;
 
@@ -68,6 +69,8 @@ pub struct Producer {
     arena: Arc<Arena>,
     ring: RingId,
     cursor: Cursor,
+    /// The process that claimed the ring: a forked child must not touch it.
+    generation: u64,
     /// Logical position of the cursor; at most one padding or aborted claim above the published tail.
     position: u64,
     chunk: Option<u32>,
@@ -79,7 +82,9 @@ impl Producer {
     pub fn claim(arena: Arc<Arena>) -> Option<Self> {
         let ring = arena.claim_ring()?;
         let position = arena.ring_word(ring, layout::RING_TAIL_AT).load_own();
-        Some(Self { arena, ring, cursor: Cursor::empty(), position, chunk: None, open: None })
+        let generation = fork::generation();
+        let cursor = Cursor::empty();
+        Some(Self { arena, ring, generation, cursor, position, chunk: None, open: None })
     }
 
     /// The ring's index.
@@ -281,6 +286,10 @@ impl Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
+        if self.generation != fork::generation() {
+            // A forked child's copy: the ring is its parent's, who goes on with it.
+            return;
+        }
         // Release: the consumer that sees CLOSED sees the last tail too.
         self.word(layout::RING_STATE_AT).store_release(state::CLOSED);
     }

@@ -49,7 +49,7 @@ impl Registry {
 
     /// Whether the calling thread can keep a ring from one call to the next: not while its thread-locals are
     /// being destroyed, or after.
-    pub fn keeps_rings(&self) -> bool {
+    pub fn keeps_rings() -> bool {
         PRODUCERS.try_with(|_| ()).is_ok()
     }
 

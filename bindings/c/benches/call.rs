@@ -38,7 +38,7 @@ struct Library(*mut c_void);
 
 impl Library {
     fn open() -> Self {
-        let path = std::env::var_os("LOGDRIVE_LIBRARY").map_or_else(support::library, Into::into);
+        let path = std::env::var_os("BENCH_LIBRARY").map_or_else(support::library, Into::into);
         let path = CString::new(path.as_os_str().as_bytes()).unwrap();
         // SAFETY: a library of ours, whose initialisers do nothing.
         let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW) };
@@ -89,7 +89,9 @@ fn main() {
     };
     let (mut client, mut logger) = (ptr::null_mut(), ptr::null_mut());
     let c_url = CString::new(url.as_str()).unwrap();
-    assert_eq!(open(c_url.as_ptr(), &mut client, ptr::null_mut(), 0), 0);
+    let mut error = [0u8; 256];
+    let opened = open(c_url.as_ptr(), &mut client, error.as_mut_ptr().cast(), error.len());
+    assert_eq!(opened, 0, "{}", String::from_utf8_lossy(&error));
     assert_eq!(stream(client, ptr::null(), &mut logger), 0);
     let rust = Client::open(&url).unwrap();
     let (mut rust_ns, mut c_ns) = (Vec::new(), Vec::new());

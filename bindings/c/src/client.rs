@@ -21,7 +21,7 @@ use crate::handles::OpenClient;
 /// Opens a client. Touches the disk, never the network: with unreachable receivers it succeeds.
 ///
 /// The configuration is copied; it remains the caller's. Starts two threads with all signals blocked,
-/// and registers (once) an atexit handler that flushes for flush.deadline, at most two seconds.
+/// and registers (once) an atexit handler that flushes for close.deadline, at most two seconds.
 /// `*client` is set to NULL on failure, and `error` (may be NULL) gets the reason.
 ///
 /// # Safety
@@ -78,12 +78,12 @@ pub unsafe extern "C" fn logdrive_open_url(
 /// # Safety
 /// `client` points to a writable pointer, if it is not NULL.
 unsafe fn open(config: &Config, client: *mut *mut ClientHandle) -> Result<(), Error> {
-    let flush_deadline = config.settings()?.client.flush_deadline;
-    let opened = OpenClient { client: Client::start(config)?, flush_deadline };
+    let close_deadline = config.settings()?.client.close_deadline;
+    let opened = OpenClient { client: Client::start(config)?, close_deadline };
     exit::register();
     let handle = handles::add_client(opened)?;
     // SAFETY: promised by the caller.
-    Ok(unsafe { arguments::store(client, handle)? })
+    unsafe { arguments::store(client, handle) }.map_err(Error::from)
 }
 
 /// The logger of a stream, which is a Kafka topic; `name` NULL means the one of the client's URL.

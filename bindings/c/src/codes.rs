@@ -1,6 +1,7 @@
 //! The numbers of the ABI: result codes, severities, kinds of values, versions. Plain constants, because C may
 //! pass any number where Rust's enums allow only their own.
 
+use std::ffi::CStr;
 use std::ffi::c_char;
 
 use logdrive_core::Code;
@@ -37,6 +38,8 @@ pub const LOGDRIVE_TOO_MANY_THREADS: i32 = 10;
 pub const LOGDRIVE_INTERNAL: i32 = 11;
 /// A file is damaged, foreign or of another version; it was set aside.
 pub const LOGDRIVE_DAMAGED: i32 = 12;
+/// A forked child has no rings of its own yet; the record was refused.
+pub const LOGDRIVE_STARTING: i32 = 13;
 
 /// Finest detail.
 pub const LOGDRIVE_SEVERITY_TRACE: i32 = 0;
@@ -97,7 +100,7 @@ pub extern "C" fn logdrive_abi_version() -> u32 {
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
 
 /// The texts of [`Code`], in the order of their numbers, with the NUL that the core's lack.
-static TEXTS: [&std::ffi::CStr; 13] = [
+static TEXTS: [&CStr; 14] = [
     c"success",
     c"the ring arena is full: raise ring.bytes_max, log less, or set ring.full=block",
     c"the record is larger than record.bytes_max",
@@ -111,6 +114,7 @@ static TEXTS: [&std::ffi::CStr; 13] = [
     c"too many threads log at once: raise ring.threads_max",
     c"an internal error was caught; please report it",
     c"a file is damaged, foreign or of another version",
+    c"the rings of a forked process are being made; the record was refused",
 ];
 
 #[cfg(test)]

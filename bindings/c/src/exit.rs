@@ -12,7 +12,7 @@ use logdrive_core::Code;
 use crate::guard;
 use crate::handles;
 
-/// The longest that the end of a process is held up, over all clients, whatever `flush.deadline` says.
+/// The longest that the end of a process is held up, over all clients, whatever `close.deadline` says.
 const EXIT_FLUSH_MAX: Duration = Duration::from_secs(2);
 
 static REGISTERED: Once = Once::new();
@@ -31,7 +31,7 @@ extern "C" fn flush_all() {
     guard::code(|| {
         let mut patience = EXIT_FLUSH_MAX;
         for open in handles::clients() {
-            let deadline = open.flush_deadline.min(patience);
+            let deadline = open.close_deadline.min(patience);
             if let Err(error) = open.client.flush(deadline) {
                 // Its records stay stored; the others share what is left of the time.
                 debug_assert_eq!(error.code(), Code::DeadlineExceeded);

@@ -38,14 +38,24 @@ pub struct LoggerHandle {
 #[derive(Clone)]
 pub(crate) struct OpenClient {
     pub(crate) client: Client,
-    /// `flush.deadline` of its configuration.
-    pub(crate) flush_deadline: Duration,
+    /// `close.deadline` of its configuration.
+    pub(crate) close_deadline: Duration,
 }
 
 enum Entry {
-    Config(Config),
+    Config(Box<Config>),
     Client(OpenClient),
     Logger { client: usize, stream: String, logger: Logger },
+}
+
+impl Entry {
+    /// The stream, if this is a logger of that client.
+    fn stream_of(&self, owner: usize) -> Option<&str> {
+        match self {
+            Entry::Logger { client, stream, .. } if *client == owner => Some(stream),
+            Entry::Config(_) | Entry::Client(_) | Entry::Logger { .. } => None,
+        }
+    }
 }
 
 struct Table {
@@ -112,7 +122,7 @@ impl Table {
 
 /// Gives a configuration a handle.
 pub(crate) fn add_config(config: Config) -> Result<*mut ConfigHandle, Code> {
-    let handle = Table::with(|table| Ok(table.add(Entry::Config(config))))?;
+    let handle = Table::with(|table| Ok(table.add(Entry::Config(Box::new(config)))))?;
     Ok(std::ptr::without_provenance_mut(handle))
 }
 
@@ -130,7 +140,8 @@ pub(crate) fn with_config<T>(
 /// Forgets a configuration.
 pub(crate) fn remove_config(handle: *const ConfigHandle) -> Result<(), Code> {
     with_config(handle, |_| ())?;
-    Table::with(|table| Ok(drop(table.entries.remove(&handle.addr()))))
+    let _removed = Table::with(|table| Ok(table.entries.remove(&handle.addr())))?;
+    Ok(())
 }
 
 /// Gives a client a handle.
@@ -166,10 +177,11 @@ pub(crate) fn remove_client(handle: *const ClientHandle) -> Result<OpenClient, C
         match table.find(owner)? {
             Entry::Client(client) => {
                 let client = client.clone();
-                let of_client = |entry: &Entry| matches!(entry, Entry::Logger { client, .. } if *client == owner);
                 let gone: Vec<Entry> = table
                     .entries
-                    .extract_if(.., |handle, entry| *handle == owner || of_client(entry))
+                    .extract_if(.., |handle, entry| {
+                        *handle == owner || entry.stream_of(owner).is_some()
+                    })
                     .map(|(_, entry)| entry)
                     .collect();
                 Ok((client, gone))
@@ -190,9 +202,8 @@ pub(crate) fn add_logger(
     let handle = Table::with(|table| {
         // The client may have been closed since its logger was made.
         table.find(owner)?;
-        let known = table.entries.iter().find(|(_, entry)| {
-            matches!(entry, Entry::Logger { client, stream: s, .. } if *client == owner && s == stream)
-        });
+        let is_known = |(_, entry): &(_, &Entry)| entry.stream_of(owner) == Some(stream);
+        let known = table.entries.iter().find(is_known);
         if let Some((handle, _)) = known {
             return Ok(*handle);
         }

@@ -1,13 +1,18 @@
 //! The `logdrive` command: a receiver and the tools around it.
 //!
-//! This file parses and dispatches; each subcommand has a file of its own. Exit codes: 0 when all is
-//! well, 1 when the command ran and something is not (its output says what), 2 when it could not run.
+//! This file parses and dispatches; each subcommand has a file of its own. Exit codes: 0 when all
+//! is well, 1 when the command ran and something is not (its output says what), 2 when it could not
+//! run.
 
 mod cat;
 mod delivery;
+mod drain;
 mod json;
 mod receive;
 mod ship;
+mod spool;
+mod summary;
+mod target;
 mod verify;
 
 use std::process::ExitCode;
@@ -29,6 +34,8 @@ enum Command {
     Ship(ship::Arguments),
     Cat(cat::Arguments),
     Verify(verify::Arguments),
+    Spool(spool::Arguments),
+    Drain(drain::Arguments),
 }
 
 /// What a subcommand that ran found.
@@ -46,6 +53,8 @@ fn main() -> ExitCode {
         Command::Ship(arguments) => ship::run(&arguments),
         Command::Cat(arguments) => cat::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Spool(arguments) => spool::run(&arguments),
+        Command::Drain(arguments) => drain::run(&arguments),
     };
     match outcome {
         Ok(Outcome::Good) => ExitCode::SUCCESS,

@@ -19,9 +19,9 @@ const LISTED_MAX: usize = 20;
 /// Check that all records are there, over all given directories together.
 ///
 /// Give the directories of all receivers at once: each alone has only its share. Checks every
-/// checksum and record, finds gaps and repeats by the record numbers that logdrive writes, and takes
-/// reported losses into account. Exits with 0 only if nothing is damaged and nothing is missing
-/// without a reason.
+/// checksum and record, finds gaps and repeats by the record numbers that logdrive writes, and
+/// takes reported losses into account. Exits with 0 only if nothing is damaged and nothing is
+/// missing without a reason.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Directories of receivers.
@@ -36,6 +36,10 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     let account = Account::of(&arguments.dirs)?;
     let text = if arguments.json { as_json(&account)? } else { as_table(&account)? };
     io::stdout().lock().write_all(text.as_bytes())?;
+    if account.files == 0 {
+        eprintln!("logdrive: no receiver's files in these directories: nothing was verified");
+        return Ok(Outcome::Bad);
+    }
     Ok(if account.is_complete() { Outcome::Good } else { Outcome::Bad })
 }
 
@@ -74,7 +78,9 @@ fn as_table(account: &Account) -> Result<String, std::fmt::Error> {
     list_damage(&mut out, "damaged", &account.damaged)?;
     list_damage(&mut out, "torn end (never acknowledged)", &account.torn)?;
     let (missing, damaged) = (account.missing(), account.damaged.len());
-    if account.is_complete() {
+    if account.files == 0 {
+        // Said on standard error: an empty account is not a complete one.
+    } else if account.is_complete() {
         writeln!(out, "\ncomplete: nothing missing, nothing damaged")?;
     } else {
         writeln!(out, "\nNOT complete: {missing} records missing, {damaged} places damaged")?;

@@ -87,6 +87,7 @@ pub struct Sender {
     metadata_at: Option<Moment>,
     asked_metadata_at: Option<Moment>,
     asked_producer_at: Option<Moment>,
+    resolved_at: Option<Moment>,
     /// What was read from a connection last; kept, so that it is not zeroed for each read.
     read_buffer: Vec<u8>,
     is_running: bool,
@@ -129,6 +130,7 @@ impl Sender {
             metadata_at: None,
             asked_metadata_at: None,
             asked_producer_at: None,
+            resolved_at: None,
             read_buffer: vec![0; lanes::READ_BYTES],
             is_running: false,
         }
@@ -151,7 +153,7 @@ impl Sender {
             }
         }
         self.connections.iter_mut().for_each(|connection| *connection = None);
-        self.report(self.clock.moment());
+        self.report();
     }
 
     /// Takes our own spool back, after the thread has ended.
@@ -172,6 +174,8 @@ impl Sender {
 
     fn step(&mut self) -> io::Result<()> {
         let now = self.clock.moment();
+        // Asked before the take: the figures of this round then include all that was adopted.
+        self.tally.adoption_seen |= self.handover.adoption_done();
         for source in self.handover.take() {
             self.flights.adopt(source);
         }
@@ -180,12 +184,13 @@ impl Sender {
         }
         self.fleet.handle_timeout(now);
         self.check_sessions(now);
+        self.resolve_again(now);
         self.ask_cluster(now);
         self.dispatch(now);
         self.write_all(now);
         self.act(now);
         self.remove_drained();
-        self.report(now);
+        self.report();
         let timeout = self.timeout(self.clock.moment());
         let mut ready = Vec::new();
         self.poller.wait(timeout, |event| ready.push(event))?;
@@ -200,6 +205,18 @@ impl Sender {
             }
         }
         Ok(())
+    }
+
+    /// Looks all names up again when it is time: addresses come and go while lanes stand.
+    fn resolve_again(&mut self, now: Moment) {
+        let interval = self.settings.transport.resolve_interval;
+        let resolved_at = *self.resolved_at.get_or_insert(now);
+        if now.since(resolved_at) >= interval {
+            self.resolved_at = Some(now);
+            for endpoint in &self.endpoints {
+                self.resolver.request(endpoint.id, &endpoint.host, endpoint.port);
+            }
+        }
     }
 
     /// Asks for metadata and a producer id where they are wanted.
@@ -238,11 +255,9 @@ impl Sender {
             return;
         }
         for index in self.flights.drained() {
-            if let Some(source) = self.flights.take_source(index) {
-                self.tally.finish_adopted(&source);
-                if source.remove_drained().is_err() {
-                    self.counters.batch.spool_errors.add(1);
-                }
+            let source = self.flights.take_source(index);
+            if source.is_some_and(|source| source.remove_drained().is_err()) {
+                self.counters.batch.spool_errors.add(1);
             }
         }
     }
@@ -260,7 +275,9 @@ impl Sender {
         {
             asks = Some(now.after(ASK_AGAIN));
         }
-        [earliest, resend, asks].into_iter().flatten().min().map(|at| {
+        let interval = self.settings.transport.resolve_interval;
+        let resolve = self.resolved_at.map(|at| at.after(interval));
+        [earliest, resend, asks, resolve].into_iter().flatten().min().map(|at| {
             // A moment that has passed means at once, but never a spin: time moves by then.
             at.since(now).max(Duration::from_micros(100))
         })

@@ -86,10 +86,10 @@ pub fn compile(source: &str, options: &[&str], dir: &Path) -> PathBuf {
 /// As [`compile`] with a compiler of choice.
 pub fn compile_with(name: &str, source: &str, options: &[&str], dir: &Path) -> PathBuf {
     let standard = if source.ends_with(".c") { "-std=c11" } else { "-std=c++17" };
-    let program = dir.join(source.replace('/', "-").replace('.', "-"));
+    let program = dir.join(source.replace(['/', '.'], "-"));
     let library = library();
     let mut compiler = compiler(name);
-    compiler.args([standard, "-D_GNU_SOURCE", "-g", "-O1"]).args(options);
+    compiler.args([standard, "-D_GNU_SOURCE=1", "-g", "-O1"]).args(options);
     let folder =
         if source.starts_with("examples/") { root().into() } else { package().join("tests") };
     compiler.arg(folder.join(source)).arg("-o").arg(&program);
