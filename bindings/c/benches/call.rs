@@ -31,6 +31,7 @@ const INFO: i32 = Severity::Info as i32;
 
 type Log = extern "C" fn(*mut c_void, i32, *const c_char, usize) -> i32;
 type Open = extern "C" fn(*const c_char, *mut *mut c_void, *mut c_char, usize) -> i32;
+type Stats = extern "C" fn(*mut c_void, *mut u64) -> i32;
 type Stream = extern "C" fn(*mut c_void, *const c_char, *mut *mut c_void) -> i32;
 
 /// What a C program has after `dlopen`: the same indirect call as through its procedure linkage table.
@@ -66,6 +67,15 @@ fn burst(mut call: impl FnMut()) -> f64 {
     start.elapsed().as_nanos() as f64 / BURST as f64
 }
 
+/// Polls until both batchers have drained the rings.
+fn wait_until(is_drained: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_drained() {
+        assert!(start.elapsed() < Duration::from_secs(10), "the rings are not drained");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]
@@ -80,20 +90,22 @@ fn main() {
     );
     let library = Library::open();
     // SAFETY: the types are those of logdrive.h, with its opaque pointers as `c_void`.
-    let (open, stream, log): (Open, Stream, Log) = unsafe {
+    let (open, stream, log, stats): (Open, Stream, Log, Stats) = unsafe {
         (
             library.function(c"logdrive_open_url"),
             library.function(c"logdrive_stream"),
             library.function(c"logdrive_log"),
+            library.function(c"logdrive_get_stats"),
         )
     };
     let (mut client, mut logger) = (ptr::null_mut(), ptr::null_mut());
-    let c_url = CString::new(url.as_str()).unwrap();
+    // Names of their own: two copies of the library in one process must not adopt each other's slots.
+    let c_url = CString::new(format!("{url}&name=c")).unwrap();
     let mut error = [0u8; 256];
     let opened = open(c_url.as_ptr(), &mut client, error.as_mut_ptr().cast(), error.len());
     assert_eq!(opened, 0, "{}", String::from_utf8_lossy(&error));
     assert_eq!(stream(client, ptr::null(), &mut logger), 0);
-    let rust = Client::open(&url).unwrap();
+    let rust = Client::open(&format!("{url}&name=rust")).unwrap();
     let (mut rust_ns, mut c_ns) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         rust_ns.push(burst(|| black_box(rust.log(Severity::Info, black_box(TEXT))).unwrap()));
@@ -103,8 +115,15 @@ fn main() {
                 0
             );
         }));
-        // Both batchers poll every few milliseconds.
-        std::thread::sleep(Duration::from_millis(20));
+        let sent = BURST * rust_ns.len() as u64;
+        wait_until(|| rust.stats().accepted == sent);
+        wait_until(|| {
+            // logdrive_stats: its size first, `accepted` as the third of its 64-bit words.
+            let mut words = [0u64; 15];
+            words[0] = size_of_val(&words) as u64;
+            assert_eq!(stats(client, words.as_mut_ptr()), 0);
+            words[2] == sent
+        });
     }
     let (rust_ns, c_ns) = (median(rust_ns), median(c_ns));
     let ratio = c_ns / rust_ns;
