@@ -47,6 +47,8 @@ pub struct BatchCounters {
     pub spool_full: Counter,
     /// Commits that the file system refused.
     pub spool_errors: Counter,
+    /// Records of our own that report losses; they count as drained and committed too.
+    pub loss_reports: Counter,
     /// Places in spools that were found unreadable and copied to the quarantine.
     pub spool_damages: Counter,
     /// Panics of our threads that were caught.
@@ -87,6 +89,10 @@ pub struct SenderStats {
     pub stored_bytes: u64,
     /// Records of earlier runs that were waiting when their slots were adopted and are delivered now.
     pub adopted_delivered: u64,
+    /// Records of earlier runs that were given up now.
+    pub adopted_dropped: u64,
+    /// Whether the slots of dead processes were all found, so that the figures include them.
+    pub adoption_done: bool,
     /// Slots of dead processes that are not empty yet.
     pub adopted_slots: u64,
     /// Bytes of acknowledged batches on the wire.
@@ -121,6 +127,8 @@ impl Counters {
 pub struct Snapshot {
     /// Records accepted by this client and seen by the batcher.
     pub accepted: u64,
+    /// How many of them are logdrive's own reports of losses.
+    pub loss_reports: u64,
     /// Records refused at the call, by reason, none with a count of zero.
     pub refused: Vec<(&'static str, u64)>,
     /// Bytes of bodies as the application gave them.

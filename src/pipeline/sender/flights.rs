@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use crate::ids::LaneId;
 use crate::pipeline::handover::Source;
+use crate::pipeline::losses::Loss;
 use crate::pipeline::sender::spaces::SpaceId;
 use crate::spool::Binding;
 use crate::spool::Frame;
@@ -52,6 +53,9 @@ pub struct Flights {
     next_token: u64,
     own_unresolved: BTreeMap<u64, u32>,
     own_taken: Option<u64>,
+    losses: Vec<Loss>,
+    adopted_delivered: u64,
+    adopted_dropped: u64,
 }
 
 impl Flights {
@@ -65,6 +69,9 @@ impl Flights {
             next_token: 0,
             own_unresolved: BTreeMap::new(),
             own_taken: None,
+            losses: Vec::new(),
+            adopted_delivered: 0,
+            adopted_dropped: 0,
         }
     }
 
@@ -87,6 +94,12 @@ impl Flights {
     /// A source by its index.
     pub fn source(&mut self, index: usize) -> Option<&mut Source> {
         self.sources.get_mut(index)?.as_mut()
+    }
+
+    /// Records of adopted spools that this process delivered, and those it gave up. A spool's own account
+    /// begins with its first owner, so it cannot tell.
+    pub fn adopted_ended(&self) -> (u64, u64) {
+        (self.adopted_delivered, self.adopted_dropped)
     }
 
     /// What the spools' readers met since the last call: places of damage, failures of the system.
@@ -201,7 +214,23 @@ impl Flights {
         if let Some(source) = self.source(source) {
             source.reader.resolve(frame, resolution);
         }
+        if source != OWN {
+            let records = u64::from(frame.record_count());
+            match resolution {
+                Resolution::Delivered | Resolution::Unconfirmed => {
+                    self.adopted_delivered += records;
+                }
+                Resolution::Dropped(_) => self.adopted_dropped += records,
+            }
+        }
         if source == OWN {
+            if let Resolution::Dropped(reason) = resolution {
+                self.losses.push(Loss {
+                    first_record: frame.first_record(),
+                    count: u64::from(frame.record_count()),
+                    reason,
+                });
+            }
             let batch = frame.batch_number();
             if let Some(count) = self.own_unresolved.get_mut(&batch) {
                 *count -= 1;
@@ -210,6 +239,11 @@ impl Flights {
                 }
             }
         }
+    }
+
+    /// What was given up of our own since the last call.
+    pub fn take_losses(&mut self) -> Vec<Loss> {
+        std::mem::take(&mut self.losses)
     }
 
     /// Every batch of our own up to this one is resolved.

@@ -174,6 +174,8 @@ impl Sender {
 
     fn step(&mut self) -> io::Result<()> {
         let now = self.clock.moment();
+        // Asked before the take: the figures of this round then include all that was adopted.
+        self.tally.adoption_seen |= self.handover.adoption_done();
         for source in self.handover.take() {
             self.flights.adopt(source);
         }
@@ -253,11 +255,9 @@ impl Sender {
             return;
         }
         for index in self.flights.drained() {
-            if let Some(source) = self.flights.take_source(index) {
-                self.tally.finish_adopted(&source);
-                if source.remove_drained().is_err() {
-                    self.counters.batch.spool_errors.add(1);
-                }
+            let source = self.flights.take_source(index);
+            if source.is_some_and(|source| source.remove_drained().is_err()) {
+                self.counters.batch.spool_errors.add(1);
             }
         }
     }
