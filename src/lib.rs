@@ -9,6 +9,7 @@ pub mod error;
 pub mod ids;
 #[cfg(feature = "cli")]
 pub mod inspect;
+mod logger;
 #[doc(hidden)]
 pub mod pipeline;
 #[doc(hidden)]
@@ -28,9 +29,9 @@ pub mod sys;
 pub mod transport;
 
 pub use client::Client;
-pub use client::Logger;
 pub use config::Config;
 pub use error::Code;
 pub use error::Error;
+pub use logger::Logger;
 pub use record::Severity;
 pub use stats::Snapshot;

@@ -260,6 +260,9 @@ impl<'a> RecordView<'a> {
     }
 }
 
+/// A name and its value.
+type Pair<'a> = (&'a [u8], &'a [u8]);
+
 /// Walks attributes; yields `None` once where the bytes are malformed, then ends.
 #[derive(Clone)]
 struct Attributes<'a> {
@@ -267,7 +270,7 @@ struct Attributes<'a> {
 }
 
 impl<'a> Attributes<'a> {
-    fn split(bytes: &'a [u8]) -> Option<((&'a [u8], &'a [u8]), &'a [u8])> {
+    fn split(bytes: &'a [u8]) -> Option<(Pair<'a>, &'a [u8])> {
         let (head, rest) = bytes.split_first_chunk::<ATTRIBUTE_HEAD_BYTES>()?;
         let name_bytes = usize::from(u16::from_le_bytes([head[0], head[1]]));
         let value_bytes = u32::from_le_bytes([head[2], head[3], head[4], head[5]]) as usize;
@@ -278,7 +281,7 @@ impl<'a> Attributes<'a> {
 }
 
 impl<'a> Iterator for Attributes<'a> {
-    type Item = Option<(&'a [u8], &'a [u8])>;
+    type Item = Option<Pair<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {

@@ -1,8 +1,8 @@
-//! Producers that other people wrote, against our receiver: what they send is what `logdrive cat` gives
-//! back, for every codec they have, idempotent and not.
+//! Producers that other people wrote, against our receiver: what they send is what `logdrive cat`
+//! gives back, for every codec they have, idempotent and not.
 //!
-//! `tests/peers/setup.sh` installs them under `target/peers`. Where a registry is out of reach the test
-//! is skipped, and says so.
+//! `tests/peers/setup.sh` installs them under `target/peers`. Where a registry is out of reach the
+//! test is skipped, and says so.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

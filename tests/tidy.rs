@@ -20,7 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("proto", &["batch", "checksum", "ids", "error"]),
     ("transport", &["ids", "error"]),
     ("stats", &["sys", "sync", "ids"]),
-    ("inspect", &["spool", "batch", "ids", "error"]),
+    ("inspect", &["spool", "batch", "checksum", "ids", "error"]),
     ("config", &["ring", "batch", "spool", "proto", "transport", "error"]),
     (
         "pipeline",
@@ -41,7 +41,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
         ],
     ),
-    ("client", &["pipeline", "config", "ring", "record", "clock", "stats", "ids", "error"]),
+    ("client", &["logger", "pipeline", "config", "record", "stats", "ids", "error"]),
+    ("logger", &["ring", "record", "clock", "ids", "error"]),
     ("receiver", COMMAND),
     ("shim", COMMAND),
     ("bin", COMMAND),
@@ -82,9 +83,9 @@ const ORDERINGS_IN: &[&str] = &[
     "src/spool/",
     "src/clock.rs",
     "src/pipeline/",
-    "src/client.rs",
-    "src/client/",
+    "src/logger.rs",
     "src/receiver/",
+    "src/bin/",
     "bindings/c/",
 ];
 

@@ -1,8 +1,8 @@
 //! Where every record of several directories is: in the order in which to print them, each once.
 //!
-//! An index of runs, not of records: about 64 bytes per batch. Records of logdrive come by instance, in
-//! the order of its oldest record, then by record number, so that the order within a producer holds
-//! across directories. Foreign records follow, by directory, partition and offset.
+//! An index of runs, not of records: about 64 bytes per batch. Records of logdrive come by
+//! instance, in the order of its oldest record, then by record number, so that the order within a
+//! producer holds across directories. Foreign records follow, by directory, partition and offset.
 
 use std::collections::HashMap;
 use std::collections::HashSet;

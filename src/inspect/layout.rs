@@ -15,7 +15,8 @@
 use std::path::Path;
 use std::path::PathBuf;
 
-/// Longest topic name in bytes: Kafka's limit (`Topic.MAX_NAME_LENGTH`), which leaves room for `-0.log`.
+/// Longest topic name in bytes: Kafka's limit (`Topic.MAX_NAME_LENGTH`), which leaves room for
+/// `-0.log`.
 pub const TOPIC_BYTES_MAX: usize = 249;
 
 /// Name of the file that a receiver locks in its directory.

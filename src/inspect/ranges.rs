@@ -77,10 +77,12 @@ mod tests {
                 }
             }
             let coverage = set.coverage();
-            prop_assert_eq!(coverage.unique, counts.iter().filter(|count| **count > 0).count() as u64);
+            let present = counts.iter().filter(|count| **count > 0).count();
+            prop_assert_eq!(coverage.unique, present as u64);
             prop_assert_eq!(coverage.unique + coverage.repeated, counts.iter().sum::<u64>());
             let highest = counts.iter().rposition(|count| *count > 0).map_or(0, |n| n + 1);
-            let missing: Vec<_> = (0..highest as u64).filter(|n| counts[*n as usize] == 0).collect();
+            let missing: Vec<_> =
+                (0..highest as u64).filter(|n| counts[*n as usize] == 0).collect();
             let gaps: Vec<_> = coverage.gaps().into_iter().flatten().collect();
             prop_assert_eq!(gaps, missing);
         });

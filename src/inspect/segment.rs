@@ -1,8 +1,8 @@
 //! Reads a receiver's segment file batch by batch, and tells damage from a torn end.
 //!
-//! A batch passes if its header and CRC are good; the records in it are not looked at. One that does
-//! not pass is stepped over by its length, as far as that is plausible, so that damage in the middle
-//! hides nothing behind it. Must not know who writes. Invariants: memory is bounded by
+//! A batch passes if its header and CRC are good; the records in it are not looked at. One that
+//! does not pass is stepped over by its length, as far as that is plausible, so that damage in the
+//! middle hides nothing behind it. Must not know who writes. Invariants: memory is bounded by
 //! [`BATCH_BYTES_MAX`] and by what the file holds; nothing is changed.
 
 use std::fs::File;

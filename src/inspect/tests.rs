@@ -30,8 +30,8 @@ fn identity(instance: u8, first_record: u64, record_count: u32) -> Vec<u8> {
     [&[instance; 16][..], &batch, &first_record.to_be_bytes(), &count].concat()
 }
 
-/// A stored batch as a relay may have joined it: one record for each list of headers, and the builder's
-/// own identity removed by giving each record its own first header.
+/// A stored batch as a relay may have joined it: one record for each list of headers, and the
+/// builder's own identity removed by giving each record its own first header.
 fn foreign_batch(producer: (i64, i32), records: &[&[RecordHeader<'_>]]) -> Vec<u8> {
     let mut body = Vec::new();
     for (delta, headers) in (0..).zip(records) {

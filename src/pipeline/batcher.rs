@@ -273,6 +273,10 @@ impl Batcher {
         self.writer.prepare();
         self.arena.populate_ahead(POPULATE_CHUNKS);
         let now = self.clock.moment();
+        if self.writer.sync_due(now).is_err() {
+            // What could not be synced was taken back and is committed again by the writer.
+            self.links.counters.batch.spool_errors.add(1);
+        }
         let is_due = |at: Moment| now.since(at) >= ANCHOR_INTERVAL;
         if self.anchored_at.is_none_or(is_due) {
             self.anchored_at = Some(now);

@@ -140,13 +140,9 @@ impl Pipeline {
         let poller = Poller::new().map_err(StartError::io("watch sockets"))?;
         let sender_waker = poller.waker();
         let encode = encode::Options { instance, batch: Arc::new(settings.batch.clone()) };
-        let encoders = (0..settings.batch.workers)
-            .map(|_| Encoder::new(encode.clone()))
-            .collect::<Result<Vec<_>, _>>()?;
         let (gate, handover, counters) =
             (Arc::<Gate>::default(), Arc::<Handover>::default(), Arc::<Counters>::default());
-        let workers = Workers::start(encoders, counters.clone())
-            .map_err(StartError::io("start a worker thread"))?;
+        let workers = start_workers(&encode, settings.batch.workers, &counters)?;
         let batcher = Batcher::new(batcher::Parts {
             arena: arena.clone(),
             writer,
@@ -179,17 +175,8 @@ impl Pipeline {
             counters: counters.clone(),
             seed: u64::from_le_bytes(instance.0[..8].try_into().unwrap_or_default()),
         });
-        let sender = supervise::start("logdrive-send", counters.clone(), sender, Sender::run)
-            .map_err(StartError::io("start the sender's thread"))?;
-        let state = BatcherThread { batcher, adoption: Some(adoption) };
-        let started =
-            supervise::start("logdrive-batch", counters.clone(), state, BatcherThread::run);
-        let batcher = started.map_err(|error| {
-            handover.stop_sender();
-            sender_waker.wake();
-            StartError::io("start the batcher's thread")(error)
-        })?;
-        Ok(Self {
+        let batcher = BatcherThread { batcher, adoption: Some(adoption) };
+        let mut pipeline = Self {
             registry: Arc::new(Registry::new(arena)),
             clock,
             gate,
@@ -197,8 +184,25 @@ impl Pipeline {
             counters,
             sender_waker,
             arena_is_private,
-            threads: Some((batcher, sender)),
-        })
+            threads: None,
+        };
+        pipeline.start_threads(batcher, sender)?;
+        Ok(pipeline)
+    }
+
+    fn start_threads(&mut self, batcher: BatcherThread, sender: Sender) -> Result<(), StartError> {
+        let counters = &self.counters;
+        let sender = supervise::start("logdrive-send", counters.clone(), sender, Sender::run)
+            .map_err(StartError::io("start the sender's thread"))?;
+        let started =
+            supervise::start("logdrive-batch", counters.clone(), batcher, BatcherThread::run);
+        let batcher = started.map_err(|error| {
+            self.handover.stop_sender();
+            self.sender_waker.wake();
+            StartError::io("start the batcher's thread")(error)
+        })?;
+        self.threads = Some((batcher, sender));
+        Ok(())
     }
 
     /// Hands each thread its producer.
@@ -313,6 +317,16 @@ impl Adoption {
         self.handover.finish_adoption();
         self.sender.wake();
     }
+}
+
+fn start_workers(
+    encode: &encode::Options,
+    count: u32,
+    counters: &Arc<Counters>,
+) -> Result<Workers, StartError> {
+    let encoders =
+        (0..count).map(|_| Encoder::new(encode.clone())).collect::<Result<Vec<_>, _>>()?;
+    Workers::start(encoders, counters.clone()).map_err(StartError::io("start a worker thread"))
 }
 
 /// Maps the arena in the slot; in private memory where the file system refuses, which shows in the stats.

@@ -1,10 +1,12 @@
 //! The window of batches that were stored lately, for answering an exact repeat without storing it.
 //!
 //! A repeat is the same (producer id, epoch, base sequence, last sequence), as in Kafka's
-//! `ProducerStateEntry`. Gaps are no matter: a fleet of receivers shares one sequence space, so each
-//! sees only some of it. What falls out of the window is stored again and dropped by the readers.
+//! `ProducerStateEntry`. Gaps are no matter: a fleet of receivers shares one sequence space, so
+//! each sees only some of it. What falls out of the window is stored again and dropped by the
+//! readers.
 //!
-//! Invariant: holds at most `producers_max` producers of `batches_max` batches each, 24 bytes apiece.
+//! Invariant: holds at most `producers_max` producers of `batches_max` batches each, 24 bytes
+//! apiece.
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
@@ -52,8 +54,8 @@ struct Stored {
 #[derive(Default)]
 struct Producer {
     last_used: u64,
-    /// The epoch seen last, and the highest base sequence that was ever stored under it: a batch above
-    /// it is new, which spares the search for all batches that come in order.
+    /// The epoch seen last, and the highest base sequence that was ever stored under it: a batch
+    /// above it is new, which spares the search for all batches that come in order.
     epoch: i16,
     highest_base_sequence: i32,
     batches: VecDeque<Stored>,
@@ -68,7 +70,8 @@ pub struct DedupeWindow {
 }
 
 impl DedupeWindow {
-    /// A window of `batches_max` batches for each of `producers_max` pairs of producer and partition.
+    /// A window of `batches_max` batches for each of `producers_max` pairs of producer and
+    /// partition.
     pub fn new(producers_max: usize, batches_max: usize) -> Self {
         Self { producers: HashMap::new(), producers_max, batches_max, uses: 0 }
     }

@@ -1,9 +1,9 @@
 //! The one thread of a receiver: accepts, reads, appends, syncs, answers, and watches the time.
 //!
-//! Owns the connections and the service. One turn: wait, accept, serve every connection that is ready
-//! within a budget, sync once for all that arrived, answer, look for connections that are overdue.
-//! Invariants: a connection never makes another wait for more than its budget (but for the disk); an
-//! answer that waits for a sync leaves only after it.
+//! Owns the connections and the service. One turn: wait, accept, serve every connection that is
+//! ready within a budget, sync once for all that arrived, answer, look for connections that are
+//! overdue. Invariants: a connection never makes another wait for more than its budget (but for the
+//! disk); an answer that waits for a sync leaves only after it.
 
 use std::collections::VecDeque;
 use std::io;
@@ -196,14 +196,17 @@ impl EventLoop {
 
     fn add(&mut self, mut stream: mio::net::TcpStream, now: Moment) -> io::Result<()> {
         listener::prepare(&stream)?;
-        let advertised = match self.options.advertise {
-            Some(address) => address,
-            None => stream.local_addr()?,
+        let (host, port) = match self.options.advertise.clone() {
+            Some(advertised) => advertised,
+            None => {
+                let local = stream.local_addr()?;
+                (local.ip().to_string(), local.port())
+            }
         };
         let token = Token(FIRST_CONNECTION + self.connections.next_index());
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, token, interest)?;
-        let broker = Broker::new(advertised, layout::check_topic);
+        let broker = Broker::new(host, port, layout::check_topic);
         let bytes_max = self.options.connection_bytes_max;
         self.connections.insert(Connection::new(stream, broker, bytes_max, now));
         self.count_open();

@@ -1,7 +1,7 @@
 //! Sockets of the receiver: how they are made and how bytes leave them.
 //!
-//! Invariants: none is inherited by a child process, none blocks, and sending to a peer that is gone
-//! is an error, never a SIGPIPE.
+//! Invariants: none is inherited by a child process, none blocks, and sending to a peer that is
+//! gone is an error, never a SIGPIPE.
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,8 +30,8 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(socket.into()))
 }
 
-/// Prepares an accepted connection: small answers leave at once, and a peer that vanished is noticed
-/// after about 20 s of silence.
+/// Prepares an accepted connection: small answers leave at once, and a peer that vanished is
+/// noticed after about 20 s of silence.
 pub(crate) fn prepare(stream: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(stream);
     socket.set_tcp_nodelay(true)?;

@@ -7,7 +7,7 @@
 //!   '---- replies <---- (sync, if acknowledgements wait for it) <-----------------'
 //! ```
 //!
-//! One thread does it all ([`event_loop`]). It may be embedded: start any number of receivers in a
+//! One thread does it all. It may be embedded: start any number of receivers in a
 //! process, each with an address and a directory of its own.
 //!
 //! Promises: a batch is acknowledged only when it is as durable as [`Sync`] says; an exact repeat
@@ -103,8 +103,8 @@ pub struct Stopper {
 }
 
 impl Stopper {
-    /// Asks the receiver to accept and read nothing more and to answer what it has within `deadline`.
-    /// Does not wait; the first call counts.
+    /// Asks the receiver to accept and read nothing more and to answer what it has within
+    /// `deadline`. Does not wait; the first call counts.
     pub fn stop(&self, deadline: Duration) {
         // The wake-up cannot fail on a descriptor that is open as long as the control exists.
         let _woken = self.control.stop(self.clock.moment().after(deadline));
@@ -154,8 +154,8 @@ impl Receiver {
         self.stopper.clone()
     }
 
-    /// Stops it: accepts and reads nothing more, answers what it has within `deadline`, syncs its files
-    /// whatever [`Sync`] says, and waits for all that.
+    /// Stops it: accepts and reads nothing more, answers what it has within `deadline`, syncs its
+    /// files whatever [`Sync`] says, and waits for all that.
     ///
     /// # Errors
     /// When it had stopped by itself before.

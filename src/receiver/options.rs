@@ -15,8 +15,8 @@ pub enum Sync {
     None,
     /// After `fdatasync`: survives a power cut. One sync covers all that arrived in one wake-up.
     Batch,
-    /// After the next of the syncs that happen at this interval: survives a power cut too, with fewer
-    /// syncs and later acknowledgements. 1 ms to 5 s.
+    /// After the next of the syncs that happen at this interval: survives a power cut too, with
+    /// fewer syncs and later acknowledgements. 1 ms to 5 s.
     Interval(Duration),
 }
 
@@ -27,15 +27,17 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Directory of the segment files; created (0700) if it is missing.
     pub dir: PathBuf,
-    /// Address that clients are told to use; by default the one they connected to.
-    pub advertise: Option<SocketAddr>,
+    /// Host and port that clients are told to use; by default the address they connected to.
+    pub advertise: Option<(String, u16)>,
     /// How durable a batch is before it is acknowledged. Default [`Sync::None`].
     pub sync: Sync,
     /// How much of a batch is checked before it is stored. Default [`Validation::Records`].
     pub validate: Validation,
-    /// A segment is closed before it would exceed this many bytes. Default 256 MiB, 1 MiB to 2 GiB - 1.
+    /// A segment is closed before it would exceed this many bytes. Default 256 MiB; from
+    /// 1 MiB to 2,147,483,647.
     pub segment_bytes: u64,
-    /// A segment is closed at the first batch after this time. Default 7 days, as Kafka's `log.roll.ms`.
+    /// A segment is closed at the first batch after this time. Default 7 days, as Kafka's
+    /// `log.roll.ms`.
     pub segment_age: Duration,
     /// Connections at once. Default 1024. At the limit the one that was idle longest gives way.
     pub connections_max: usize,

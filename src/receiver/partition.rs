@@ -20,7 +20,7 @@ pub(crate) struct RollPolicy {
     pub durable: bool,
 }
 
-/// A write or sync failed. `lost` is what had been appended before and is now in doubt.
+/// A write or sync failed. `in_doubt` is what had been appended since the last sync.
 #[derive(Debug)]
 pub(crate) struct SegmentFailed {
     pub error: io::Error,
@@ -37,7 +37,8 @@ pub(crate) struct Partition {
 }
 
 impl Partition {
-    /// A partition in `dir`, which exists, that goes on at `next_offset`, in `active` if there is room.
+    /// A partition in `dir`, which exists, that goes on at `next_offset`, in `active` if there is
+    /// room.
     pub fn new(dir: PathBuf, next_offset: u64, active: Option<Segment>) -> Self {
         Self { dir, next_offset, active, dir_unsynced: true }
     }

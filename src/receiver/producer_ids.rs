@@ -3,7 +3,8 @@
 use std::hash::BuildHasher;
 use std::hash::RandomState;
 
-/// A fresh id of 63 random bits: among a million producers two share one with a chance of 1 in 18 million.
+/// A fresh id of 63 random bits: among a million producers two share one with a chance of 1 in 18
+/// million.
 ///
 /// The standard library's hash keys come from the operating system's random source; an id is one
 /// SipHash output under a fresh key. It need be unlike others, not secret.

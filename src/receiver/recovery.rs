@@ -1,9 +1,10 @@
 //! Where a partition goes on after a restart.
 //!
-//! Scans the last segment only: a receiver writes no other. What follows the last good batch was torn
-//! by a crash, so it was never acknowledged as durable; it is kept in a `.torn` file beside the
-//! segment and cut off. Damage in the middle is left as it is for `verify` to report.
+//! Scans the last segment only: a receiver writes no other. What follows the last good batch was
+//! torn by a crash, so it was never acknowledged as durable; it is kept in a `.torn` file beside
+//! the segment and cut off. Damage in the middle is left as it is for `verify` to report.
 
+use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
 use std::io::Seek;
@@ -16,6 +17,7 @@ use crate::inspect::layout::SegmentFile;
 use crate::inspect::segment::Found;
 use crate::inspect::segment::SegmentReader;
 use crate::receiver::dedupe::ProducerBatch;
+use crate::receiver::partition;
 use crate::receiver::partition::Partition;
 use crate::receiver::segment;
 use crate::receiver::segment::Segment;
@@ -33,7 +35,8 @@ pub(crate) fn recover(
     };
     let SegmentFile { base_offset, path } = last;
     let end = scan(&path, base_offset, remember).map_err(StoreError::io(&path))?;
-    cut_torn_tail(&path, end.bytes).map_err(StoreError::io(&path))?;
+    settle(&path, end.bytes).map_err(StoreError::io(&path))?;
+    partition::sync_directory(dir).map_err(StoreError::io(dir))?;
     let segment = Segment::existing(path, base_offset, end.bytes, now);
     Ok(Partition::new(dir.to_owned(), end.next_offset, Some(segment)))
 }
@@ -64,19 +67,24 @@ fn scan(
     Ok(end)
 }
 
-/// Moves what follows `keep_bytes` into the `.torn` file, durably, then cuts it off.
-fn cut_torn_tail(path: &Path, keep_bytes: u64) -> io::Result<()> {
+/// Moves what follows `keep_bytes` into the `.torn` file, cuts it off, and makes the rest durable:
+/// a batch may have been written and not synced when the last run ended, and its repeat is
+/// acknowledged.
+fn settle(path: &Path, keep_bytes: u64) -> io::Result<()> {
     let mut file = segment::private_file(OpenOptions::new().read(true).write(true), path)?;
-    if file.metadata()?.len() == keep_bytes {
-        return Ok(());
+    if file.metadata()?.len() > keep_bytes {
+        keep_torn_tail(&mut file, path, keep_bytes)?;
+        file.set_len(keep_bytes)?;
     }
+    file.sync_all()
+}
+
+fn keep_torn_tail(file: &mut File, path: &Path, from: u64) -> io::Result<()> {
     let mut torn_name = path.as_os_str().to_owned();
     torn_name.push(".torn");
     let append = &mut OpenOptions::new();
     let mut torn = segment::private_file(append.append(true).create(true), Path::new(&torn_name))?;
-    file.seek(SeekFrom::Start(keep_bytes))?;
-    io::copy(&mut file, &mut torn)?;
-    torn.sync_all()?;
-    file.set_len(keep_bytes)?;
-    file.sync_all()
+    file.seek(SeekFrom::Start(from))?;
+    io::copy(file, &mut torn)?;
+    torn.sync_all()
 }

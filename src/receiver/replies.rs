@@ -1,8 +1,9 @@
 //! Answers of one connection, in the order of its requests.
 //!
-//! An answer to Produce may have to wait for a sync; what comes after it waits behind it, since Kafka
-//! answers in order. Knows when an answer may leave, not how bytes are sent. Invariant: an answer that
-//! was held is written only after [`Replies::release`], which says what the sync did not save.
+//! An answer to Produce may have to wait for a sync; what comes after it waits behind it, since
+//! Kafka answers in order. Knows when an answer may leave, not how bytes are sent. Invariant: an
+//! answer that was held is written only after [`Replies::release`], which says what the sync did
+//! not save.
 
 use std::collections::VecDeque;
 
@@ -163,7 +164,7 @@ mod tests {
         };
         let mut frame = Vec::new();
         head.encode(VERSION, &mut frame).unwrap();
-        let broker = Broker::new("127.0.0.1:1".parse().unwrap(), |_| true);
+        let broker = Broker::new("127.0.0.1".to_owned(), 1, |_| true);
         let handled = broker.handle(&frame[4..], || 0, &mut Vec::new()).unwrap();
         let Handled::Append(append) = handled else { panic!("{handled:?}") };
         let placed = Placed { partition: 7, base_offset, repeat: false };

@@ -80,8 +80,9 @@ impl Segment {
         self.file = None;
     }
 
-    /// Ends the segment's use after an error: cuts off what may be half a batch and removes the file
-    /// if nothing is in it. Whether that worked; if not, the file's name must not be used again.
+    /// Ends the segment's use after an error: cuts off what may be half a batch and removes the
+    /// file if nothing is in it. Whether that worked; if not, the file's name must not be used
+    /// again.
     pub fn abandon(self) -> bool {
         let Some(file) = &self.file else { return false };
         if self.bytes == 0 {

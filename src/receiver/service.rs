@@ -1,7 +1,7 @@
 //! What a receiver does with one request: the broker's own answers, and batches into the store.
 //!
-//! Each batch is judged, placed and counted. Knows neither sockets nor when answers leave. Invariant:
-//! what is refused was not written.
+//! Each batch is judged, placed and counted. Knows neither sockets nor when answers leave.
+//! Invariant: what is refused was not written.
 
 use std::sync::Arc;
 
@@ -173,5 +173,58 @@ fn error_code(refusal: Refusal) -> ErrorCode {
         | Refusal::TooSlow
         | Refusal::Idle
         | Refusal::TooManyConnections => ErrorCode::UnknownServerError,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::kafka::wire::produce::RequestHead;
+    use crate::receiver::tests::batch_of;
+
+    fn frame(acks: i16, topic: &str, batch: &[u8]) -> Vec<u8> {
+        let head = RequestHead {
+            correlation_id: 1,
+            client_id: "c",
+            acks,
+            timeout_ms: 1,
+            topic,
+            partition: 0,
+            batch_bytes: u32::try_from(batch.len()).unwrap(),
+        };
+        let mut frame = Vec::new();
+        head.encode(8, &mut frame).unwrap();
+        frame.extend_from_slice(batch);
+        frame.split_off(4)
+    }
+
+    #[test]
+    fn acknowledgements_wait_for_the_sync_that_was_promised() {
+        let interval = Sync::Interval(std::time::Duration::from_millis(100));
+        for (sync, waits) in [(Sync::None, false), (Sync::Batch, true), (interval, true)] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut options = Options::new("127.0.0.1:0".parse().unwrap(), dir.path().join("r"));
+            options.sync = sync;
+            let store = Store::open(&options, Moment(0)).unwrap();
+            let mut service = Service::new(store, &options, Arc::default());
+            let broker = Broker::new("127.0.0.1".to_owned(), 1, |_| true);
+            let mut replies = Replies::default();
+            let batch = batch_of(1, 0, 3, crate::batch::Codec::None);
+            // A repeat has to wait as well: what it repeats may not be durable yet.
+            for _ in 0..2 {
+                let frame = frame(1, "t", &batch);
+                service.serve(&frame, &broker, &mut replies, Moment(0)).unwrap();
+                assert_eq!(replies.sendable().is_empty(), waits);
+                assert_eq!(replies.is_holding(), waits);
+            }
+            assert!(service.needs_sync());
+            assert!(service.sync().is_empty());
+            assert!(!service.needs_sync());
+            replies.release(&[]).unwrap();
+            assert!(!replies.sendable().is_empty());
+            let refused = frame(0, "bad/topic", &batch);
+            let refused = service.serve(&refused, &broker, &mut replies, Moment(0));
+            assert!(matches!(refused, Err(ServeError::RefusedWithoutAnswer)));
+        }
     }
 }

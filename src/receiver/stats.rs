@@ -42,7 +42,8 @@ refusals! {
     OldFormat = "old_format";
     /// Batch refused: its CRC or length is wrong.
     Corrupt = "corrupt";
-    /// Batch refused: counts, offsets or compressed data do not agree, or it inflates beyond its cap.
+    /// Batch refused: counts, offsets or compressed data do not agree, or it inflates beyond its
+    /// cap.
     InvalidRecord = "invalid_record";
     /// Batch refused: larger than `batch_bytes_max`.
     TooLarge = "too_large";

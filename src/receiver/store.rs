@@ -99,7 +99,7 @@ struct Slot {
 /// The store of one receiver.
 pub(crate) struct Store {
     root: PathBuf,
-    _lock: File,
+    lock: File,
     slots: Vec<Slot>,
     by_topic: HashMap<String, usize>,
     window: DedupeWindow,
@@ -118,7 +118,7 @@ impl Store {
         let root = options.dir.clone();
         let lock = take_directory(&root)?;
         let mut store = Self {
-            _lock: lock,
+            lock,
             slots: Vec::new(),
             by_topic: HashMap::new(),
             window: DedupeWindow::new(options.dedupe_producers_max, options.dedupe_batches_max),
@@ -267,6 +267,14 @@ impl Store {
         let open = self.slots.iter().filter(|slot| slot.partition.is_open()).count();
         assert_eq!(open, self.open_files);
         open
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Closing alone would leave the lock to a child that was forked meanwhile, until it calls
+        // exec. If this fails, closing is what is left.
+        let _unlocked = self.lock.unlock();
     }
 }
 

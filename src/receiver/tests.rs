@@ -26,7 +26,7 @@ use crate::receiver::store::Placed;
 use crate::receiver::store::Store;
 
 /// A batch of `record_count` records bound to a producer.
-fn batch_of(producer_id: i64, sequence: i32, record_count: u32, codec: Codec) -> Vec<u8> {
+pub fn batch_of(producer_id: i64, sequence: i32, record_count: u32, codec: Codec) -> Vec<u8> {
     let mut builder = Builder::with_capacity(0);
     for n in 0..record_count {
         let value = format!("record {n} of {producer_id}/{sequence}");
@@ -140,6 +140,9 @@ fn segments_roll_by_size_and_by_age() {
     let names: Vec<_> = segment_paths(&options, "size");
     assert_eq!(names.len(), 3);
     assert!(names[2].ends_with("00000000000000000040.log"));
+    drop(store);
+    let options = Options { segment_bytes: 1 << 20, ..options };
+    let mut store = Store::open(&options, Moment(0)).unwrap();
     let mut judge = Judge::new(&options);
     for second in [0, 59, 60, 61] {
         let now = Moment(second * 1_000_000_000);

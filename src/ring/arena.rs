@@ -108,6 +108,7 @@ impl Arena {
             return Err(OpenError::Truncated { expected, actual });
         }
         let arena = Self::over(memory, description, options);
+        // Relaxed: no other thread has the arena yet.
         arena.rings_used.store(description.ring_count, Ordering::Relaxed);
         Ok(arena)
     }

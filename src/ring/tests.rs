@@ -1,4 +1,5 @@
 //! The rings against a plain list: what was accepted comes out once, in order, whatever the sizes.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -312,12 +313,13 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// The model is a list of accepted records per writer.
+    /// The model: a list of accepted records per writer.
     #[test]
     fn accepted_equals_drained(steps in proptest::collection::vec(step(), 1..120)) {
         let arena = arena(512 << 10, 8, 10);
         let mut consumer = Consumer::new(arena.clone());
-        let mut producers: Vec<_> = (0..3).map(|_| Producer::claim(arena.clone()).unwrap()).collect();
+        let claim = || Producer::claim(arena.clone()).unwrap();
+        let mut producers = [claim(), claim(), claim()];
         let mut accepted: Vec<Vec<Vec<u8>>> = vec![Vec::new(); 3];
         let mut drained: Vec<Vec<Vec<u8>>> = vec![Vec::new(); 3];
         let mut slice = Slice::default();

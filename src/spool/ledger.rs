@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(words[..9], [9, 3, 4, 10, 6, 9, 0, 1, 1]);
         assert_eq!(words[9..24], [0; 15]);
         assert_eq!(words[24], 0x55);
-        assert_eq!(u32_at(&bytes, 8), 0x4bcb_bb81);
+        assert_eq!(u32_at(&bytes, 8), 0xcefb_537b);
     }
 
     #[test]

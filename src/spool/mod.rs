@@ -89,9 +89,9 @@ impl Options {
             let allowed = "a multiple of 4096 from 65536 to 1073741824";
             return refuse("segment_bytes", segment_bytes, allowed);
         }
-        // One is written while the one before is read; the queues have room for a million.
-        if !(2..=1 << 20).contains(&(self.bytes_max / segment_bytes)) {
-            return refuse("bytes_max", self.bytes_max, "from 2 to 1048576 segments");
+        // One is written while the one before is read.
+        if self.bytes_max / segment_bytes < 2 {
+            return refuse("bytes_max", self.bytes_max, "at least two segments");
         }
         Ok(())
     }
@@ -143,7 +143,7 @@ pub fn create(
     let backlog = Backlog { tracked: VecDeque::new(), end: Mark::default() };
     let quarantine = Quarantine::of(dir, options.bytes_max);
     let next = Next { segment: 1, group: 0, record: 0, batches: 0 };
-    let shared = Shared::new(options, 0, 0, 0);
+    let shared = Shared::new(0, 0, 0);
     Ok(start(dir, options, shared, next, (ledger_file, ledger), quarantine, backlog))
 }
 
@@ -188,7 +188,7 @@ pub fn recover(dir: &Path, options: &Options) -> Result<Recovered, SpoolError> {
         record: end.record,
         batches: end.batches,
     };
-    let shared = Shared::new(options, end.record, end.batches, ordered.segment_bytes);
+    let shared = Shared::new(end.record, end.batches, ordered.segment_bytes);
     let backlog = Backlog { tracked: ordered.tracked, end };
     let (writer, reader) =
         start(dir, options, shared, next, (ledger_file, ledger), quarantine, backlog);

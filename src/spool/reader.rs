@@ -5,14 +5,10 @@
 //! frame or counted damaged, so the account adds up by construction (I2).
 
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::spool::format::Address;
 use crate::spool::format::DATA_START;
-use crate::spool::format::FrameHeader;
-use crate::spool::format::GroupHeader;
 use crate::spool::format::STATE_DELIVERED;
 use crate::spool::format::STATE_DROPPED;
 use crate::spool::format::STATE_STORED;
@@ -22,12 +18,7 @@ use crate::spool::ledger::Ledger;
 use crate::spool::ledger::LedgerFile;
 use crate::spool::ledger::Tally;
 use crate::spool::quarantine::Quarantine;
-use crate::spool::recovery::is_shortage;
-use crate::spool::scan::Item;
-use crate::spool::scan::Sections;
-use crate::spool::scan::Trust;
-use crate::spool::scan::next_item;
-use crate::spool::segment::Segment;
+use crate::spool::reader::walk::Step;
 use crate::spool::shared::Shared;
 use crate::spool::track::Amount;
 use crate::spool::track::Content;
@@ -39,8 +30,7 @@ use crate::spool::types::Resolution;
 use crate::spool::types::SpoolError;
 use crate::spool::types::Totals;
 
-/// The most damage reports that wait to be taken; what is beyond is only counted.
-const DAMAGES_MAX: usize = 1024;
+mod walk;
 
 /// The reading half of a spool. `Send`, used by one thread at a time.
 #[derive(Debug)]
@@ -65,13 +55,6 @@ pub struct Reader {
     published: u64,
     damages: VecDeque<Damage>,
     error: Option<SpoolError>,
-}
-
-/// What one look at the segment being read gave.
-enum Step {
-    Frame(Frame),
-    Waiting,
-    Finished,
 }
 
 /// What a dead process left, for a reader to start with.
@@ -127,7 +110,10 @@ impl Reader {
             match self.step() {
                 Step::Frame(frame) => return Some(frame),
                 Step::Waiting => return None,
-                Step::Finished => self.finish_segment(),
+                Step::Finished => {
+                    self.finish_segment();
+                    self.release();
+                }
             }
         }
         None
@@ -293,186 +279,6 @@ impl Reader {
         while let Some(segment) = self.shared.next_arrival() {
             let number = segment.address.segment;
             self.tracked.push_back(Tracked::new(number, Content::Live { segment }));
-        }
-    }
-
-    /// Reads on in the current segment.
-    fn step(&mut self) -> Step {
-        if !self.open_current() {
-            return Step::Waiting;
-        }
-        while let Some((segment, range, trust)) = self.readable() {
-            let found = next_item(&*segment, &segment.address, range.clone(), trust);
-            let good_from = found.map_or(range.end, |found| found.offset);
-            self.tracked[self.reading].cursor = found.map_or(range.end, |found| found.end());
-            if good_from > range.start {
-                self.note_bad(&segment, range.start..good_from);
-            }
-            match found.map(|found| found.item) {
-                Some(Item::Group(header)) => self.note_group(&header),
-                Some(Item::Frame(header)) => {
-                    if let Some(frame) = self.note_frame(segment, good_from, header) {
-                        return Step::Frame(frame);
-                    }
-                }
-                None => {}
-            }
-        }
-        if self.is_finished() { Step::Finished } else { Step::Waiting }
-    }
-
-    /// The bytes to look at next in the current segment, and whether to believe them.
-    fn readable(&mut self) -> Option<(Arc<Segment>, Range<usize>, Trust)> {
-        let live_end = self.live_end();
-        let tracked = &mut self.tracked[self.reading];
-        match &mut tracked.content {
-            Content::Live { segment } => (tracked.cursor < live_end)
-                .then(|| (Arc::clone(segment), tracked.cursor..live_end, Trust::Own)),
-            Content::Recovered { segment, sections } => {
-                while let Some(section) = sections.front() {
-                    let range = section.start.max(tracked.cursor)..section.end;
-                    if range.start < range.end {
-                        return Some((Arc::clone(segment), range, Trust::Nothing));
-                    }
-                    sections.pop_front();
-                }
-                None
-            }
-            Content::Unopened { .. } | Content::Gone => None,
-        }
-    }
-
-    /// Offset up to which the current segment is published, if this process wrote it.
-    fn live_end(&self) -> usize {
-        let Content::Live { segment } = &self.tracked[self.reading].content else { return 0 };
-        let next_start = match self.tracked.get(self.reading + 1).map(|next| &next.content) {
-            Some(Content::Live { segment }) => segment.start,
-            _ => u64::MAX,
-        };
-        let readable = self.published.min(next_start).saturating_sub(segment.start);
-        DATA_START + usize::try_from(readable).expect("a segment is smaller than the memory")
-    }
-
-    /// Whether no more will come in the current segment.
-    fn is_finished(&self) -> bool {
-        match &self.tracked[self.reading].content {
-            Content::Unopened { .. } => false,
-            Content::Recovered { .. } | Content::Gone => true,
-            // Another one follows, and all of this one is published.
-            Content::Live { .. } => match self.tracked.get(self.reading + 1) {
-                Some(Tracked { content: Content::Live { segment }, .. }) => {
-                    self.live_read() == segment.start
-                }
-                _ => false,
-            },
-        }
-    }
-
-    /// Closes the account of the current segment and goes on to the next one.
-    fn finish_segment(&mut self) {
-        let is_last_recovered = !matches!(
-            self.tracked.get(self.reading + 1).map(|next| &next.content),
-            Some(Content::Unopened { .. } | Content::Recovered { .. } | Content::Gone)
-        );
-        if is_last_recovered && let Some(end) = self.recovered_end.take() {
-            self.note_gap(end.record);
-            self.mark.group = self.mark.group.max(end.group);
-            self.mark.batches = self.mark.batches.max(end.batches);
-        }
-        self.tracked[self.reading].end = Some(self.mark);
-        self.reading += 1;
-    }
-
-    /// Maps the current segment if a dead process left it; `false` when that must be tried again.
-    fn open_current(&mut self) -> bool {
-        let tracked = &mut self.tracked[self.reading];
-        let Content::Unopened { path, file_bytes, .. } = &tracked.content else { return true };
-        let (path, file_bytes) = (path.clone(), *file_bytes);
-        let address = Address { instance: self.ledger.instance, segment: tracked.number };
-        match Segment::open(path.clone(), address) {
-            Ok(segment) => {
-                let sections = Sections::of(&segment, &address, segment.committed()).ranges;
-                tracked.content = Content::Recovered { segment: Arc::new(segment), sections };
-                true
-            }
-            Err(source) => {
-                let again = is_shortage(&source);
-                if !again {
-                    tracked.content = Content::Gone;
-                    self.shared.count_removed(file_bytes);
-                    // Best effort: it may be gone altogether.
-                    let _ = self.quarantine.take(&path);
-                }
-                self.error = Some(SpoolError::io("open", path)(source));
-                !again
-            }
-        }
-    }
-
-    fn note_group(&mut self, header: &GroupHeader) {
-        self.note_gap(header.first_record);
-        self.mark.group = header.number + 1;
-        self.mark.batches = header.batches_before;
-    }
-
-    /// The frame, unless it is resolved already or repeats records.
-    fn note_frame(
-        &mut self,
-        segment: Arc<Segment>,
-        offset: usize,
-        header: FrameHeader,
-    ) -> Option<Frame> {
-        self.note_gap(header.first_record);
-        if header.first_record < self.mark.record {
-            self.note_bad(&segment, offset..offset + header.frame_bytes as usize);
-            return None;
-        }
-        self.mark.record = header.first_record + u64::from(header.record_count);
-        self.mark.batches += 1;
-        let state = segment.state(offset);
-        let frame = Frame::new(segment, offset, header);
-        let tracked = &mut self.tracked[self.reading];
-        if state == STATE_STORED {
-            tracked.unresolved.add(&amount(&frame));
-            return Some(frame);
-        }
-        count(&mut tracked.tally, state, u64::from(header.record_count));
-        None
-    }
-
-    /// Records up to `next_record` are missing, if the cursor is not there yet.
-    fn note_gap(&mut self, next_record: u64) {
-        let tracked = &mut self.tracked[self.reading];
-        let records = self.mark.record..next_record;
-        let unknown = std::mem::take(&mut self.account_unknown);
-        if records.is_empty() {
-            return;
-        }
-        self.mark.record = next_record;
-        if unknown {
-            // They were released, so they had ended; how is what the ledger would have told.
-            tracked.tally.unconfirmed += records.end - records.start;
-            return;
-        }
-        tracked.tally.damaged += records.end - records.start;
-        let segment = tracked.number;
-        self.report(Damage { segment, bytes: 0..0, records });
-    }
-
-    /// Bytes that are nothing good: kept in the quarantine before the segment is used again.
-    fn note_bad(&mut self, segment: &Segment, range: Range<usize>) {
-        let number = segment.address.segment;
-        let bytes = self.tracked[self.reading].bytes(range.clone());
-        if let Err(source) = self.quarantine.keep(number, range.start, bytes) {
-            self.error = Some(SpoolError::io("keep damaged bytes of", &self.dir)(source));
-        }
-        let bytes = range.start as u64..range.end as u64;
-        self.report(Damage { segment: number, bytes, records: 0..0 });
-    }
-
-    fn report(&mut self, damage: Damage) {
-        if self.damages.len() < DAMAGES_MAX {
-            self.damages.push_back(damage);
         }
     }
 

@@ -26,6 +26,7 @@ use crate::spool::format::SEGMENT_HEADER_BYTES;
 use crate::spool::format::SegmentHeader;
 use crate::spool::format::SegmentHeaderFault;
 use crate::spool::format::array_at;
+use crate::spool::format::committed_bytes;
 use crate::spool::format::u64_at;
 use crate::spool::ledger::LEDGER_FILE;
 use crate::spool::ledger::Ledger;
@@ -56,8 +57,8 @@ pub struct FileFacts {
     pub bytes: u64,
     /// Its header.
     pub header: Result<SegmentHeader, SegmentHeaderFault>,
-    /// Its word `committed`.
-    pub committed: u64,
+    /// The bytes of whole groups that it says it holds, if that is a possible number.
+    pub committed: Option<usize>,
 }
 
 /// What to do with each file, by its index in the list of facts.
@@ -242,7 +243,7 @@ impl Unrecovered {
                 }
             }
             segment_bytes += facts.bytes;
-            let committed_bytes = facts.committed.min(facts.bytes);
+            let committed_bytes = facts.committed.map_or(facts.bytes, |bytes| bytes as u64);
             let content = Content::Unopened { path, file_bytes: facts.bytes, committed_bytes };
             tracked.push_back(Tracked::new(number, content));
         }
@@ -358,7 +359,7 @@ fn read_facts(path: &Path) -> io::Result<FileFacts> {
         number: digits.and_then(|digits| digits.parse().ok()),
         bytes,
         header: SegmentHeader::decode(&array_at(&start, 0)),
-        committed: u64_at(&start, COMMITTED),
+        committed: committed_bytes(u64_at(&start, COMMITTED)),
     })
 }
 

@@ -109,14 +109,18 @@ pub struct Sections {
 }
 
 impl Sections {
-    /// Reads what is above `committed`, which is little: at most one group, or old bytes.
-    pub fn of<S: Source + ?Sized>(source: &S, address: &Address, committed: u64) -> Sections {
+    /// Reads what is above `committed` (a multiple of [`ALIGNMENT`], as
+    /// [`committed_bytes`](crate::spool::format::committed_bytes) gives it), which is little: at most
+    /// one group, or old bytes.
+    pub fn of<S: Source + ?Sized>(
+        source: &S,
+        address: &Address,
+        committed: Option<usize>,
+    ) -> Sections {
         let end = source.bytes_len() - source.bytes_len() % ALIGNMENT;
-        let fits = |committed: &usize| {
-            committed.is_multiple_of(ALIGNMENT) && *committed <= end.saturating_sub(DATA_START)
-        };
         let mut ranges = VecDeque::new();
-        let Some(committed) = usize::try_from(committed).ok().filter(fits) else {
+        let room = end.saturating_sub(DATA_START);
+        let Some(committed) = committed.filter(|committed| *committed <= room) else {
             ranges.push_back(DATA_START..end.max(DATA_START));
             return Sections { ranges, committed_fits: false };
         };

@@ -22,10 +22,10 @@ use crate::spool::format::FRAME_STATE;
 use crate::spool::format::SegmentHeader;
 use crate::spool::scan::Source;
 use crate::spool::types::Binding;
-use crate::sys::mapping::AppendReader;
-use crate::sys::mapping::AppendWriter;
+use crate::sys::append::AppendReader;
+use crate::sys::append::AppendWriter;
+use crate::sys::append::append_pair;
 use crate::sys::mapping::Mapping;
-use crate::sys::mapping::append_pair;
 
 /// Extension of a segment file.
 pub const SEGMENT_EXTENSION: &str = "seg";
@@ -76,10 +76,11 @@ impl Segment {
         Ok(Segment { address, start: 0, view, path })
     }
 
-    /// The bytes of whole groups, as the file says.
-    pub fn committed(&self) -> u64 {
+    /// The bytes of whole groups, if the file says a possible number.
+    pub fn committed(&self) -> Option<usize> {
         // Acquire: a dead process stored it; nobody does now.
-        self.view.mapping().atomic_u64(COMMITTED).load(Ordering::Acquire)
+        let word = self.view.mapping().atomic_u64(COMMITTED).load(Ordering::Acquire);
+        format::committed_bytes(word)
     }
 
     /// The number of the state of the frame at `offset`.
@@ -209,7 +210,7 @@ impl FreeSegment {
         address: Address,
         start: u64,
     ) -> Result<(AppendWriter, Segment), (FreeSegment, io::Error)> {
-        self.mapping.atomic_u64(COMMITTED).store(0, Ordering::Release);
+        self.mapping.atomic_u64(COMMITTED).store(format::committed_word(0), Ordering::Release);
         // Keeps the compiler from moving the header's bytes before the store above.
         fence(Ordering::SeqCst);
         let header = SegmentHeader { address, segment_bytes: self.segment_bytes() };
@@ -220,5 +221,42 @@ impl FreeSegment {
         }
         let (writer, view) = append_pair(self.mapping, DATA_START, DATA_START);
         Ok((writer, Segment { address, start, view, path }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::ids::InstanceId;
+
+    #[test]
+    fn a_recycled_segment_starts_empty_under_its_new_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let address = |segment| Address { instance: InstanceId([1; 16]), segment };
+        let free = FreeSegment::create(dir.path(), 64 << 10).unwrap();
+        let (writer, segment) = free.activate(dir.path(), address(1), 0).unwrap();
+        let word = writer.mapping().atomic_u64(COMMITTED);
+        word.store(format::committed_word(4096), Ordering::Release);
+        let segment = segment.into_free().unwrap_err();
+        assert_eq!(segment.committed(), Some(4096));
+        drop(writer);
+
+        let free = segment.into_free().unwrap();
+        let (_writer, segment) = free.activate(dir.path(), address(2), 0).unwrap();
+        assert_eq!(segment.committed(), Some(0), "its old groups are not committed in it");
+        assert!(!dir.path().join(segment_name(1)).exists());
+        let bytes = fs::read(dir.path().join(segment_name(2))).unwrap();
+        let header = SegmentHeader::decode(&format::array_at(&bytes, 0)).unwrap();
+        assert_eq!(header, SegmentHeader { address: address(2), segment_bytes: 64 << 10 });
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_given_leaves_the_segment_free() {
+        let dir = tempfile::tempdir().unwrap();
+        let free = FreeSegment::create(dir.path(), 64 << 10).unwrap();
+        let address = Address { instance: InstanceId([1; 16]), segment: 1 };
+        let (free, _) = free.activate(&dir.path().join("missing"), address, 0).unwrap_err();
+        free.activate(dir.path(), address, 0).unwrap();
     }
 }

@@ -7,10 +7,10 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use crossbeam_queue::ArrayQueue;
+use crossbeam_queue::SegQueue;
 
 use crate::spool::segment::FreeSegment;
 use crate::spool::segment::Segment;
-use crate::spool::types::Options;
 
 /// Released segments kept for another use; more are removed, so that a spool shrinks after an outage.
 const FREE_SEGMENTS_MAX: usize = 4;
@@ -28,24 +28,23 @@ pub struct Shared {
     created_bytes: AtomicU64,
     /// The reader's: bytes of segment files removed.
     removed_bytes: AtomicU64,
-    /// From the writer to the reader: segments in the order of their numbers.
-    arrivals: ArrayQueue<Arc<Segment>>,
+    /// From the writer to the reader: segments in the order of their numbers. The quota bounds it: each
+    /// entry is a file.
+    arrivals: SegQueue<Arc<Segment>>,
     /// From the reader to the writer: released segments.
     free: ArrayQueue<FreeSegment>,
 }
 
 impl Shared {
     /// For a spool that holds `records` in `batches` already, in `segment_bytes` of files.
-    pub fn new(options: &Options, records: u64, batches: u64, segment_bytes: u64) -> Self {
-        let segments_max = options.bytes_max / options.segment_bytes;
-        let segments_max = usize::try_from(segments_max).expect("the options bound it");
+    pub fn new(records: u64, batches: u64, segment_bytes: u64) -> Self {
         Self {
             published: AtomicU64::new(0),
             records: AtomicU64::new(records),
             batches: AtomicU64::new(batches),
             created_bytes: AtomicU64::new(segment_bytes),
             removed_bytes: AtomicU64::new(0),
-            arrivals: ArrayQueue::new(segments_max),
+            arrivals: SegQueue::new(),
             free: ArrayQueue::new(FREE_SEGMENTS_MAX),
         }
     }
@@ -72,7 +71,7 @@ impl Shared {
 
     /// Writer: hands a new segment over.
     pub fn arrive(&self, segment: Arc<Segment>) {
-        self.arrivals.push(segment).expect("the quota allows no more segments than there is room");
+        self.arrivals.push(segment);
     }
 
     /// Reader: the next segment.

@@ -32,8 +32,8 @@ use crate::spool::types::Group;
 use crate::spool::types::Options;
 use crate::spool::types::SpoolError;
 use crate::spool::types::Sync;
+use crate::sys::append::AppendWriter;
 use crate::sys::file;
-use crate::sys::mapping::AppendWriter;
 
 /// Where a writer starts: what the instance has numbered so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -349,7 +349,7 @@ impl Active {
     /// The commit: one store.
     fn accept(&mut self, group_bytes: usize) {
         self.end += group_bytes;
-        self.store_committed();
+        self.store_committed(self.end);
         self.map.freeze(self.end);
     }
 
@@ -357,9 +357,7 @@ impl Active {
     fn sync_appended(&mut self, group_bytes: usize) -> io::Result<()> {
         let end = self.end + group_bytes;
         self.map.mapping().sync(self.synced..end)?;
-        let committed = (end - DATA_START) as u64;
-        // Release: as in `store_committed`.
-        self.map.mapping().atomic_u64(COMMITTED).store(committed, Ordering::Release);
+        self.store_committed(end);
         self.map.mapping().sync(0..DATA_START)?;
         self.synced = end;
         Ok(())
@@ -368,7 +366,7 @@ impl Active {
     /// After a failed sync: the group must not be found by recovery, since its records are still in
     /// the rings and will be committed elsewhere.
     fn withdraw(&mut self) {
-        self.store_committed();
+        self.store_committed(self.end);
         self.map.write(self.end, &[&[0; GROUP_HEADER_BYTES]]);
         self.suspect = true;
     }
@@ -387,8 +385,8 @@ impl Active {
         result
     }
 
-    fn store_committed(&self) {
-        let committed = (self.end - DATA_START) as u64;
+    fn store_committed(&self, end: usize) {
+        let committed = format::committed_word(end - DATA_START);
         // Release: the group's bytes are in the mapping before; recovery is the partner.
         self.map.mapping().atomic_u64(COMMITTED).store(committed, Ordering::Release);
     }
@@ -405,4 +403,57 @@ fn merge(earlier: &[RingPosition], later: &[RingPosition]) -> Vec<RingPosition> 
         *entry = (*entry).max(*position);
     }
     highest.into_iter().map(|(ring, position)| RingPosition { ring, position }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use crate::spool;
+    use crate::spool::Batch;
+
+    fn with_batch<T>(first_record: u64, body: &[u8], f: impl FnOnce(&Group<'_>) -> T) -> T {
+        let batch = Batch {
+            topic: "app",
+            partition: 0,
+            severity_max: 0,
+            batch_number: first_record,
+            first_record,
+            record_count: 1,
+            max_timestamp: 0,
+            header: &[0; BATCH_HEADER_BYTES],
+            body,
+            body_crc: crate::checksum::crc32c(body),
+        };
+        f(&Group { first_record, positions: &[], batches: &[batch] })
+    }
+
+    #[test]
+    fn a_group_that_could_not_be_made_durable_is_taken_back_and_committed_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let options = Options { sync: Sync::Batch, ..Options::default() };
+        let instance = InstanceId([3; 16]);
+        let (mut writer, reader) = spool::create(dir.path(), instance, &options).unwrap();
+        with_batch(0, b"durable", |group| writer.commit(group)).unwrap();
+        // What `commit` does when msync fails.
+        with_batch(1, b"lost pages", |group| {
+            let plan = writer.plan(group).unwrap();
+            let active = writer.active.as_mut().unwrap();
+            active.append(instance, group, &plan);
+            active.store_committed(active.end + plan.header.group_bytes as usize);
+            active.withdraw();
+        });
+        let again = with_batch(1, b"second try", |group| writer.commit(group)).unwrap();
+        assert_eq!(again.segment, 2, "not into the segment whose pages nobody can vouch for");
+        drop((writer, reader));
+        let mut recovered = spool::recover(dir.path(), &options).unwrap();
+        let bodies: Vec<Vec<u8>> =
+            std::iter::from_fn(|| recovered.reader.next().map(|frame| frame.body().to_vec()))
+                .collect();
+        assert_eq!(bodies, [b"durable".to_vec(), b"second try".to_vec()]);
+        assert_eq!(recovered.reader.take_damage(), None);
+    }
 }

@@ -9,8 +9,9 @@
 //! else while anybody else may use it* (it is neither sliced nor written as bytes).
 //!
 //! * [`Mapping`]: atomics at checked, aligned offsets, copies out, and writes under `&mut`.
-//! * [`append_pair`]: a writer that appends above a *frozen* mark and readers that slice below it.
-//!   Frozen bytes never change again, until every half is gone and the mapping is whole again.
+//! * [`append_pair`](crate::sys::append::append_pair): a writer that appends above a *frozen* mark and
+//!   readers that slice below it. Frozen bytes never change again, until every half is gone and the
+//!   mapping is whole again.
 //! * [`Mapping::as_ptr`] for `ring::raw`, which has its own reasons.
 //!
 //! Offsets outside the mapping or misaligned are defects of ours and panic; whatever was read from
@@ -27,11 +28,9 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
 use crate::sys::file::open_own_file;
@@ -250,7 +249,8 @@ impl Mapping {
         range.start - range.start % page_bytes..end
     }
 
-    fn copy_in(&self, offset: usize, source: &[u8]) {
+    /// Copies `source` in where nobody looks; the caller is the only writer of these bytes.
+    pub(super) fn copy_in(&self, offset: usize, source: &[u8]) {
         self.check(offset, source.len());
         // SAFETY: the target is checked to be inside the mapping and cannot overlap `source`, since
         // no slice is ever made over bytes that may still be written; the caller is the only writer.
@@ -273,106 +273,6 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: we mapped exactly this range and nothing that borrows from it outlives `self`.
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.bytes) };
-    }
-}
-
-#[derive(Debug)]
-struct Append {
-    mapping: Mapping,
-    first: usize,
-    frozen: AtomicUsize,
-}
-
-/// The appending half; there is one, so there is one writer.
-#[derive(Debug)]
-pub struct AppendWriter(Arc<Append>);
-
-/// The reading half; cheap to clone, keeps the mapping alive.
-#[derive(Clone, Debug)]
-pub struct AppendReader(Arc<Append>);
-
-/// Splits a mapping into a writer above and readers below the frozen mark.
-///
-/// Bytes below `first` are words only (atomics); bytes `first..frozen` can be sliced at once.
-///
-/// # Panics
-///
-/// Unless `first <= frozen <= mapping.len()`.
-pub fn append_pair(mapping: Mapping, first: usize, frozen: usize) -> (AppendWriter, AppendReader) {
-    assert!(first <= frozen && frozen <= mapping.len(), "the frozen mark lies outside");
-    let shared = Arc::new(Append { mapping, first, frozen: AtomicUsize::new(frozen) });
-    (AppendWriter(Arc::clone(&shared)), AppendReader(shared))
-}
-
-impl AppendWriter {
-    /// Copies `parts` one behind the other to `offset`, at or above the frozen mark.
-    ///
-    /// # Panics
-    ///
-    /// When a byte would land below the mark or outside the mapping.
-    pub fn write(&mut self, offset: usize, parts: &[&[u8]]) {
-        // Relaxed: only this half stores the mark.
-        assert!(offset >= self.0.frozen.load(Ordering::Relaxed), "{offset} is frozen");
-        let mut at = offset;
-        for part in parts {
-            self.0.mapping.copy_in(at, part);
-            at += part.len();
-        }
-    }
-
-    /// Freezes everything below `through`: it can be sliced and never written again.
-    ///
-    /// # Panics
-    ///
-    /// When the mark would move back or leave the mapping.
-    pub fn freeze(&mut self, through: usize) {
-        // Relaxed: only this half stores the mark.
-        let frozen = self.0.frozen.load(Ordering::Relaxed);
-        assert!(frozen <= through && through <= self.0.mapping.len(), "the mark only rises");
-        // Release: shows the bytes written above to whoever loads the mark in `AppendReader::slice`.
-        self.0.frozen.store(through, Ordering::Release);
-    }
-
-    /// The mapping, for its atomics, populating and syncing.
-    pub fn mapping(&self) -> &Mapping {
-        &self.0.mapping
-    }
-}
-
-impl AppendReader {
-    /// Bytes that never change while anybody can see them.
-    ///
-    /// # Panics
-    ///
-    /// When the range reaches above the frozen mark or into the words below `first`.
-    pub fn slice(&self, range: Range<usize>) -> &[u8] {
-        // Acquire: with the store in `AppendWriter::freeze`.
-        let frozen = self.0.frozen.load(Ordering::Acquire);
-        assert!(
-            self.0.first <= range.start && range.start <= range.end && range.end <= frozen,
-            "{range:?} is not within {}..{frozen}",
-            self.0.first
-        );
-        // SAFETY: inside the mapping and below the mark, where nothing writes but atomics on words
-        // that the caller does not slice; the borrow keeps the mapping alive.
-        unsafe {
-            let start = self.0.mapping.base.as_ptr().add(range.start);
-            std::slice::from_raw_parts(start, range.len())
-        }
-    }
-
-    /// The mapping, for its atomics and syncing.
-    pub fn mapping(&self) -> &Mapping {
-        &self.0.mapping
-    }
-
-    /// The mapping whole again, for another use; `self` back while another half still lives.
-    ///
-    /// # Errors
-    ///
-    /// The reader itself.
-    pub fn into_mapping(self) -> Result<Mapping, AppendReader> {
-        Arc::try_unwrap(self.0).map(|shared| shared.mapping).map_err(AppendReader)
     }
 }
 

@@ -4,6 +4,7 @@
 //! records, batches or formats.
 #![allow(unsafe_code)]
 
+pub mod append;
 pub mod file;
 pub mod lock;
 pub mod mapping;

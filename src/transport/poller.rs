@@ -58,7 +58,8 @@ impl Poller {
         self.waker.clone()
     }
 
-    /// Watches `socket` for reading and writing under `index`. Readiness is edge-triggered: read and write until nothing is taken.
+    /// Watches `socket` for reading and writing under `index`. Readiness is edge-triggered: read and
+    /// write until nothing is taken.
     pub fn register(&self, socket: &mut Socket, index: usize) -> io::Result<()> {
         let interest = mio::Interest::READABLE | mio::Interest::WRITABLE;
         self.poll.registry().register(socket.source(), Token(index), interest)

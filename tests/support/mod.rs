@@ -43,7 +43,8 @@ impl ReceiverProcess {
         Self::start_as(Command::new(env!("CARGO_BIN_EXE_logdrive")), dir, arguments)
     }
 
-    /// Starts one whose files cannot grow beyond 100 blocks, of 512 or 1024 bytes as the shell has it.
+    /// Starts one whose files cannot grow beyond 100 blocks, of 512 or 1024 bytes as the shell has
+    /// it.
     pub fn start_with_file_limit(dir: &Path, arguments: &[&str]) -> Self {
         let mut shell = Command::new("sh");
         // With SIGXFSZ ignored, a write beyond the limit is an error, as on a full disk.
@@ -96,6 +97,13 @@ impl Drop for ReceiverProcess {
 /// Runs the command to its end.
 pub fn logdrive(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_logdrive")).args(arguments).output().unwrap()
+}
+
+/// The lines that `logdrive cat` prints.
+pub fn cat(arguments: &[&str]) -> Vec<String> {
+    let output = logdrive(&[&["cat"], arguments].concat());
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
 /// Which records of which instance a batch holds, and under which producer id it is sent.

@@ -40,8 +40,8 @@ pub struct Arguments {
     /// Only the records of this topic.
     #[arg(long)]
     topic: Option<String>,
-    /// "text": the bodies byte for byte, each followed by a newline; "json": one object per line with
-    /// everything there is (bytes that are not UTF-8 as {"base64":"..."}).
+    /// "text": the bodies byte for byte, each followed by a newline; "json": one object per line
+    /// with everything there is (bytes that are not UTF-8 as {"base64":"..."}).
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }

@@ -1,6 +1,7 @@
 //! Writing JSON: strings, and bytes that may be no text.
 //!
-//! Bytes that are not UTF-8 cannot be a JSON string; they become `{"base64":"…"}`, so nothing is lost.
+//! Bytes that are not UTF-8 cannot be a JSON string; they become `{"base64":"…"}`, so nothing is
+//! lost.
 
 use std::fmt::Write;
 

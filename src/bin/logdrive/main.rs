@@ -1,7 +1,8 @@
 //! The `logdrive` command: a receiver and the tools around it.
 //!
-//! This file parses and dispatches; each subcommand has a file of its own. Exit codes: 0 when all is
-//! well, 1 when the command ran and something is not (its output says what), 2 when it could not run.
+//! This file parses and dispatches; each subcommand has a file of its own. Exit codes: 0 when all
+//! is well, 1 when the command ran and something is not (its output says what), 2 when it could not
+//! run.
 
 mod cat;
 mod delivery;

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,12 +31,12 @@ const STOP_DEADLINE: Duration = Duration::from_secs(5);
 /// acknowledged.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Address and port to listen on; port 0 takes a free one.
-    #[arg(long, value_name = "ADDR")]
+    /// Host and port to listen on, as 0.0.0.0:9092; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
     listen: SocketAddr,
-    /// Address and port that clients are told to use, if not the one they connect to.
-    #[arg(long, value_name = "ADDR")]
-    advertise: Option<SocketAddr>,
+    /// Host and port that clients are told to use, if not the address they connect to.
+    #[arg(long, value_name = "ADDR", value_parser = parse_advertise)]
+    advertise: Option<(String, u16)>,
     /// Directory for the files, one receiver each; created if missing.
     #[arg(long)]
     dir: PathBuf,
@@ -49,7 +50,8 @@ pub struct Arguments {
     /// Begin a new file after this many seconds.
     #[arg(long, value_name = "S", default_value_t = 7 * 24 * 3600)]
     segment_age: u64,
-    /// How much of a batch is checked before it is stored: its header and checksum, or every record.
+    /// How much of a batch is checked before it is stored: its header and checksum, or every
+    /// record.
     #[arg(long, value_enum, default_value_t = Validate::Records)]
     validate: Validate,
 }
@@ -112,6 +114,22 @@ fn summary(stats: &Stats) -> String {
     text
 }
 
+fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    let mut addresses = text.to_socket_addrs().map_err(|error| error.to_string())?;
+    addresses.next().ok_or_else(|| "the name has no address".to_owned())
+}
+
+fn parse_advertise(text: &str) -> Result<(String, u16), String> {
+    let parsed = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    match parsed {
+        Some((host, port)) if !host.is_empty() => {
+            // An IPv6 address stands in brackets here, and without them in the protocol.
+            Ok((host.trim_matches(['[', ']']).to_owned(), port))
+        }
+        Some(_) | None => Err("use HOST:PORT".to_owned()),
+    }
+}
+
 fn parse_sync(text: &str) -> Result<Sync, String> {
     match text {
         "none" => Ok(Sync::None),
@@ -120,5 +138,25 @@ fn parse_sync(text: &str) -> Result<Sync, String> {
             Ok(milliseconds) => Ok(Sync::Interval(Duration::from_millis(milliseconds))),
             Err(_) => Err("use none, batch, or a number of milliseconds from 1 to 5000".to_owned()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_read_or_explained() {
+        assert_eq!(parse_sync("none"), Ok(Sync::None));
+        assert_eq!(parse_sync("batch"), Ok(Sync::Batch));
+        assert_eq!(parse_sync("20"), Ok(Sync::Interval(Duration::from_millis(20))));
+        assert!(parse_sync("often").unwrap_err().contains("milliseconds"));
+        assert_eq!(parse_listen("127.0.0.1:7"), Ok("127.0.0.1:7".parse().unwrap()));
+        assert!(parse_listen("127.0.0.1").is_err());
+        assert_eq!(parse_advertise("logs.example:9092"), Ok(("logs.example".to_owned(), 9092)));
+        assert_eq!(parse_advertise("[::1]:9092"), Ok(("::1".to_owned(), 9092)));
+        for bad in ["logs", ":9092", "logs:", "logs:65536"] {
+            assert_eq!(parse_advertise(bad), Err("use HOST:PORT".to_owned()));
+        }
     }
 }

@@ -19,9 +19,9 @@ const LISTED_MAX: usize = 20;
 /// Check that all records are there, over all given directories together.
 ///
 /// Give the directories of all receivers at once: each alone has only its share. Checks every
-/// checksum and record, finds gaps and repeats by the record numbers that logdrive writes, and takes
-/// reported losses into account. Exits with 0 only if nothing is damaged and nothing is missing
-/// without a reason.
+/// checksum and record, finds gaps and repeats by the record numbers that logdrive writes, and
+/// takes reported losses into account. Exits with 0 only if nothing is damaged and nothing is
+/// missing without a reason.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Directories of receivers.

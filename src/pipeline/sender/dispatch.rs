@@ -137,7 +137,7 @@ impl Sender {
         if let Some(binding) = frame.binding()
             && binding.producer_id >= 0
         {
-            return self.adopt_bound(binding);
+            return self.adopt_bound(now, binding);
         }
         if self.spaces.want_topic(frame.topic()) {
             self.asked_metadata_at = None;
@@ -158,14 +158,16 @@ impl Sender {
         true
     }
 
-    /// A batch that an earlier process bound keeps its numbers and goes to its partition.
-    fn adopt_bound(&mut self, binding: Binding) -> bool {
+    /// A batch that an earlier process bound keeps its numbers and goes to its partition. There are
+    /// only as many as its windows allowed, so all of them may wait at once.
+    fn adopt_bound(&mut self, now: Moment, binding: Binding) -> bool {
         let Some(Lookahead { source, frame }) = self.flights.take_next() else { return false };
         let token = self.flights.next_token();
         let flight = Flight { source, frame, binding, space: None, lane: None, attempts: 0 };
         self.flights.insert(token, flight);
         self.flights.wait(token);
-        false
+        self.send_waiting(now);
+        true
     }
 
     /// Of the spaces whose leader the lane is bound to, the one with the fewest bytes on their way.

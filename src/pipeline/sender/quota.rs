@@ -1,7 +1,7 @@
 //! The spool is full and `spool.full=drop_oldest`: what gives way.
 //!
-//! The oldest batches go, a segment's worth at a time, each counted by its reason; what is on a live lane at this moment
-//! is left alone. A batch that was sent and never answered is counted apart: it may have arrived.
+//! The oldest batches go, a segment's worth at a time, each counted by its reason; what is on a live
+//! lane at this moment is left alone. A batch that was sent and never answered is counted apart: it may have arrived.
 
 use crate::pipeline::sender::Sender;
 use crate::pipeline::sender::flights::OWN;

@@ -145,8 +145,7 @@ impl Spaces {
                 };
                 let is_led = partition.error == ErrorCode::None
                     || partition.error.number() == REPLICA_NOT_AVAILABLE;
-                self.list[id.0].leader =
-                    partition.leader.filter(|_| is_led).map(|node| broker_endpoint(node));
+                self.list[id.0].leader = partition.leader.filter(|_| is_led).map(broker_endpoint);
             }
         }
     }

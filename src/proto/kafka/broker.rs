@@ -3,10 +3,8 @@
 //!
 //! Answers all requests itself but Produce, which it hands out, since only the receiver can store.
 //! Knows no sockets, files or clocks; what is random is an argument. Invariants: the answer to a
-//! request is at most [`ENTRIES_MAX`] entries, however many fit into its frame; an answer is written
-//! whole or not at all.
-
-use std::net::SocketAddr;
+//! request is at most [`ENTRIES_MAX`] entries, however many fit into its frame; an answer is
+//! written whole or not at all.
 
 use crate::proto::kafka::errors::ErrorCode;
 use crate::proto::kafka::server;
@@ -23,8 +21,8 @@ use crate::proto::kafka::wire::init_producer_id;
 use crate::proto::kafka::wire::metadata;
 use crate::proto::kafka::wire::produce;
 
-/// Most topics, or partitions, that one request may name: an answer is up to 20 times as long as the
-/// question, so this is what bounds it.
+/// Most topics, or partitions, that one request may name: an answer is up to 20 times as long as
+/// the question, so this is what bounds it.
 pub const ENTRIES_MAX: usize = 4096;
 
 /// The node id under which the receiver presents itself.
@@ -91,9 +89,9 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// A broker that tells clients to use `advertised`, and which topic names are legal.
-    pub fn new(advertised: SocketAddr, check_topic: fn(&str) -> bool) -> Self {
-        Self { host: advertised.ip().to_string(), port: advertised.port(), check_topic }
+    /// A broker that tells clients to use `host` and `port`, and which topic names are legal.
+    pub fn new(host: String, port: u16, check_topic: fn(&str) -> bool) -> Self {
+        Self { host, port, check_topic }
     }
 
     /// Handles one frame, without its size. The answer, if it is due at once, is appended to `out`.

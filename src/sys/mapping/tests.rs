@@ -86,21 +86,3 @@ fn bounds_and_alignment_are_checked() {
     panics(&|| mapping.read_into(4090, &mut [0; 7]));
     panics(&|| mapping.populate(0..4097).unwrap());
 }
-
-#[test]
-fn the_pair_writes_above_and_reads_below_the_mark() {
-    let (mut writer, reader) = append_pair(Mapping::anonymous(4096).unwrap(), 64, 64);
-    writer.write(64, &[b"one", b"two"]);
-    assert!(std::panic::catch_unwind(|| reader.slice(64..70).to_vec()).is_err(), "not frozen");
-    writer.freeze(70);
-    assert_eq!(reader.slice(64..70), b"onetwo");
-    assert!(std::panic::catch_unwind(|| reader.slice(63..70).to_vec()).is_err(), "words");
-    let below = std::panic::AssertUnwindSafe(|| writer.write(69, &[b"x"]));
-    assert!(std::panic::catch_unwind(below).is_err(), "frozen");
-
-    let other = reader.clone();
-    let reader = reader.into_mapping().unwrap_err();
-    drop(other);
-    drop(writer);
-    assert_eq!(reader.into_mapping().unwrap().len(), 4096);
-}

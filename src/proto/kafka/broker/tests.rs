@@ -7,7 +7,7 @@ use crate::proto::kafka::wire::Reader;
 use crate::proto::kafka::wire::api_versions;
 
 fn broker() -> Broker {
-    Broker::new("192.0.2.1:9092".parse().unwrap(), |topic| topic != "bad")
+    Broker::new("192.0.2.1".to_owned(), 9092, |topic| topic != "bad")
 }
 
 /// A request's frame, without its size.

@@ -1,0 +1,266 @@
+//! The log call: from a text to a record in the calling thread's ring.
+//!
+//! Owns the mapping from refusals to [`Code`]s, the level, and the policy of a full ring. Invariant (I5): a call
+//! makes no system call, takes no lock and allocates nothing, except where `ring.full=block` says
+//! wait, or a formatted text does not fit its claim.
+
+use std::fmt;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::error::Code;
+use crate::ids::StreamId;
+use crate::record::Record;
+use crate::record::Severity;
+use crate::ring::Producer;
+use crate::ring::Refusal;
+use crate::ring::Registry;
+
+/// Bytes that a formatted text may have to be written straight into the ring.
+const FORMAT_BYTES_MAX: usize = 1024;
+/// How long a call under `ring.full=block` sleeps between two tries.
+const BLOCK_POLL: Duration = Duration::from_micros(200);
+/// Prefix of the attribute names that are ours; a record that uses it is refused as invalid.
+const RESERVED_PREFIX: &str = "logdrive.";
+
+/// Logs to one stream (a Kafka topic) of a client. Cheap to clone, safe to share.
+#[derive(Clone)]
+pub struct Logger {
+    calls: Arc<Calls>,
+    stream: StreamId,
+}
+
+/// What a log call needs, without a lock.
+pub(crate) struct Calls {
+    registry: Arc<Registry>,
+    clock: Clock,
+    level: AtomicU8,
+    /// How long a call may wait for room; none under `ring.full=refuse`.
+    block: Option<Duration>,
+}
+
+impl Logger {
+    pub(crate) fn new(calls: Arc<Calls>, stream: StreamId) -> Self {
+        Self { calls, stream }
+    }
+
+    /// Logs a text. Never blocks under `ring.full=refuse`; about ten nanoseconds plus the copy.
+    ///
+    /// # Errors
+    ///
+    /// Why the record was not accepted: `RingFull`, `RecordTooLarge`, `Closed`, `Reentrant`,
+    /// `TooManyThreads`, `InvalidArgument`. Each is counted. A record below the level is no error.
+    #[inline]
+    pub fn log(&self, severity: Severity, text: impl AsRef<[u8]>) -> Result<(), Code> {
+        if !self.is_enabled(severity) {
+            return Ok(());
+        }
+        self.push(severity, None, &[], text.as_ref())
+    }
+
+    /// Logs a text with name and value pairs, which become record headers (or JSON fields).
+    ///
+    /// Names that begin with `logdrive.` are refused. See [`Logger::log`] for the rest.
+    pub fn log_with(
+        &self,
+        severity: Severity,
+        text: impl AsRef<[u8]>,
+        attributes: &[(&str, &[u8])],
+    ) -> Result<(), Code> {
+        if !self.is_enabled(severity) {
+            return Ok(());
+        }
+        self.push(severity, None, attributes, text.as_ref())
+    }
+
+    /// Logs a text under a key: records of one key keep one partition and their order.
+    pub fn log_keyed(
+        &self,
+        severity: Severity,
+        key: impl AsRef<[u8]>,
+        text: impl AsRef<[u8]>,
+        attributes: &[(&str, &[u8])],
+    ) -> Result<(), Code> {
+        if !self.is_enabled(severity) {
+            return Ok(());
+        }
+        self.push(severity, Some(key.as_ref()), attributes, text.as_ref())
+    }
+
+    /// Formats straight into the ring: `logger.write(Severity::Info, format_args!("{x} of {y}"))`.
+    ///
+    /// A text of more than 1,024 bytes is formatted on the heap first, so formatting may run twice.
+    pub fn write(&self, severity: Severity, text: fmt::Arguments<'_>) -> Result<(), Code> {
+        if !self.is_enabled(severity) {
+            return Ok(());
+        }
+        if let Some(plain) = text.as_str() {
+            return self.push(severity, None, &[], plain.as_bytes());
+        }
+        let record = self.record(severity, None, &[], &[]);
+        let mut is_written = false;
+        let outcome = self.calls.registry.with(|producer| {
+            is_written = format_in_place(producer, &record, text);
+            Ok(())
+        });
+        match outcome {
+            Ok(()) if is_written => Ok(()),
+            Ok(()) => self.push(severity, None, &[], text.to_string().as_bytes()),
+            Err(refusal) => Err(code_of(refusal)),
+        }
+    }
+
+    /// Logs at TRACE. What is refused is counted in [`Client::stats`](crate::Client::stats).
+    pub fn trace(&self, text: impl AsRef<[u8]>) {
+        self.count(Severity::Trace, text);
+    }
+
+    /// Logs at DEBUG. What is refused is counted in [`Client::stats`](crate::Client::stats).
+    pub fn debug(&self, text: impl AsRef<[u8]>) {
+        self.count(Severity::Debug, text);
+    }
+
+    /// Logs at INFO. What is refused is counted in [`Client::stats`](crate::Client::stats).
+    pub fn info(&self, text: impl AsRef<[u8]>) {
+        self.count(Severity::Info, text);
+    }
+
+    /// Logs at WARN. What is refused is counted in [`Client::stats`](crate::Client::stats).
+    pub fn warn(&self, text: impl AsRef<[u8]>) {
+        self.count(Severity::Warn, text);
+    }
+
+    /// Logs at ERROR. What is refused is counted in [`Client::stats`](crate::Client::stats).
+    pub fn error(&self, text: impl AsRef<[u8]>) {
+        self.count(Severity::Error, text);
+    }
+
+    /// Logs at FATAL; does not end the program.
+    ///
+    /// What is refused is counted in [`Client::stats`](crate::Client::stats).
+    pub fn fatal(&self, text: impl AsRef<[u8]>) {
+        self.count(Severity::Fatal, text);
+    }
+
+    /// Whether a record of this severity would be logged.
+    #[inline(always)]
+    pub fn is_enabled(&self, severity: Severity) -> bool {
+        // Relaxed: see `set_level`.
+        severity as u8 >= self.calls.level.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn count(&self, severity: Severity, text: impl AsRef<[u8]>) {
+        // A refusal is counted where it happens; the caller of this form does not want to know.
+        let _counted = self.log(severity, text);
+    }
+
+    #[inline(always)]
+    fn record<'a>(
+        &self,
+        severity: Severity,
+        key: Option<&'a [u8]>,
+        attributes: &'a [(&'a str, &'a [u8])],
+        body: &'a [u8],
+    ) -> Record<'a> {
+        let ticks = self.calls.clock.ticks();
+        Record { severity, stream: self.stream, ticks, key, attributes, body }
+    }
+
+    #[inline(always)]
+    fn push(
+        &self,
+        severity: Severity,
+        key: Option<&[u8]>,
+        attributes: &[(&str, &[u8])],
+        body: &[u8],
+    ) -> Result<(), Code> {
+        let calls = &*self.calls;
+        let record = self.record(severity, key, attributes, body);
+        let mut is_waiting = false;
+        let outcome = calls.registry.with(|producer| {
+            if record.attributes.iter().any(|(name, _)| name.starts_with(RESERVED_PREFIX)) {
+                return Err(Refusal::Invalid);
+            }
+            match producer.push(&record) {
+                // Not a refusal yet, so not counted as one.
+                Err(Refusal::RingFull) if calls.block.is_some() => {
+                    is_waiting = true;
+                    Ok(())
+                }
+                outcome => outcome,
+            }
+        });
+        match outcome {
+            Ok(()) if is_waiting => calls.push_when_there_is_room(&record),
+            Ok(()) => Ok(()),
+            Err(refusal) => Err(code_of(refusal)),
+        }
+    }
+}
+
+impl Calls {
+    /// Every severity is enabled; `block` is how long a call may wait for room.
+    pub(crate) fn new(registry: Arc<Registry>, clock: Clock, block: Option<Duration>) -> Self {
+        Self { registry, clock, level: AtomicU8::new(Severity::Trace as u8), block }
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    pub(crate) fn set_level(&self, level: Severity) {
+        // Relaxed: a filter; threads may see it a moment later.
+        self.level.store(level as u8, Ordering::Relaxed);
+    }
+
+    /// Tries again until there is room or the policy's deadline has passed.
+    #[cold]
+    fn push_when_there_is_room(&self, record: &Record<'_>) -> Result<(), Code> {
+        let start = self.clock.moment();
+        let patience = self.block.unwrap_or_default();
+        loop {
+            self.registry.arena().wake_consumer();
+            std::thread::sleep(BLOCK_POLL);
+            let mut outcome = Ok(());
+            let is_last_try = self.clock.moment().since(start) >= patience;
+            let called = self.registry.with(|producer| {
+                outcome = producer.push(record);
+                // Only the refusal that the caller gets is counted.
+                if is_last_try { outcome } else { Ok(()) }
+            });
+            match called.and(outcome) {
+                Err(Refusal::RingFull) if !is_last_try => {}
+                other => return other.map_err(code_of),
+            }
+        }
+    }
+}
+
+/// False where the text does not fit a claim, or no claim was to be had; nothing was logged then.
+fn format_in_place(producer: &mut Producer, record: &Record<'_>, text: fmt::Arguments<'_>) -> bool {
+    let bytes_max = record.encoded_bytes() + FORMAT_BYTES_MAX;
+    let Ok(mut claim) = producer.claim_in_place(record.severity, bytes_max) else { return false };
+    let mut is_full = false;
+    record.encode(|piece| is_full |= claim.put(piece).is_err());
+    if is_full || claim.write_fmt(text).is_err() {
+        return false;
+    }
+    claim.commit();
+    true
+}
+
+fn code_of(refusal: Refusal) -> Code {
+    match refusal {
+        Refusal::RingFull => Code::RingFull,
+        Refusal::TooLarge => Code::RecordTooLarge,
+        Refusal::Closed => Code::Closed,
+        Refusal::Reentrant => Code::Reentrant,
+        Refusal::TooManyThreads => Code::TooManyThreads,
+        Refusal::Invalid => Code::InvalidArgument,
+    }
+}

@@ -1,0 +1,188 @@
+//! Carries out the fleet's decisions: resolve, connect, close, and moves bytes on every connection.
+//!
+//! Whatever happens on a connection is told to the fleet; what was on a lane that is gone goes back to be
+//! sent again.
+
+use crate::config::Acks;
+use crate::ids::EndpointId;
+use crate::ids::LaneId;
+use crate::ids::Moment;
+use crate::pipeline::sender::Sender;
+use crate::pipeline::sender::connection::Connection;
+use crate::pipeline::sender::connection::ConnectionError;
+use crate::proto::fleet::Action;
+use crate::proto::fleet::Target;
+use crate::proto::kafka::client;
+use crate::proto::kafka::client::Session;
+use crate::proto::kafka::client::SessionOptions;
+use crate::transport::Socket;
+use crate::transport::SocketOptions;
+
+/// Bytes read from a connection at once.
+pub(super) const READ_BYTES: usize = 64 * 1024;
+/// Largest response that is accepted: metadata of a cluster with many thousand partitions.
+const RESPONSE_BYTES_MAX: u32 = 16 << 20;
+
+impl Sender {
+    /// Carries out what the fleet decided.
+    pub(super) fn act(&mut self, now: Moment) {
+        while let Some(action) = self.fleet.poll_action() {
+            match action {
+                Action::Resolve(endpoint) => self.resolve(now, endpoint),
+                Action::Connect { lane, target } => self.connect(now, lane, target),
+                Action::Close { lane, reason } => {
+                    self.tally.count_close(reason);
+                    self.close(now, lane, reason.is_clean());
+                }
+                Action::Heartbeat { lane } => {
+                    let session = self.connection(lane).and_then(Connection::session);
+                    let asked = session.map(|session| session.request_heartbeat(now).is_ok());
+                    if asked != Some(true) {
+                        self.close(now, lane, false);
+                    }
+                }
+            }
+            self.write_all(now);
+        }
+        // Literal addresses are answered at once.
+        for answer in self.resolver.answers() {
+            if let Ok(addresses) = answer.addresses {
+                self.fleet.handle_resolved(now, answer.endpoint, &addresses);
+            }
+            self.act(now);
+        }
+    }
+
+    fn resolve(&mut self, now: Moment, endpoint: EndpointId) {
+        match self.endpoints.iter().find(|known| known.id == endpoint) {
+            Some(known) => self.resolver.request(endpoint, &known.host, known.port),
+            None => self.fleet.handle_resolve_failed(now, endpoint),
+        }
+    }
+
+    fn connect(&mut self, now: Moment, lane: LaneId, target: Target) {
+        let options = SocketOptions { user_timeout: self.settings.transport.tcp_user_timeout };
+        let index = lane.0 as usize;
+        let connected = Socket::connect(target.address, &options).and_then(|mut socket| {
+            self.poller.register(&mut socket, index)?;
+            Ok(Connection::new(target, socket))
+        });
+        match connected {
+            Ok(connection) => {
+                if self.connections.len() <= index {
+                    self.connections.resize_with(index + 1, || None);
+                }
+                self.connections[index] = Some(connection);
+            }
+            Err(_refused) => self.fleet.handle_connecting_failed(now, lane),
+        }
+    }
+
+    /// Closes a lane's connection; what was on it is to be sent again.
+    pub(super) fn close(&mut self, now: Moment, lane: LaneId, is_clean: bool) {
+        self.drop_connection(lane);
+        let tokens = self.fleet.handle_closed(now, lane, is_clean);
+        self.return_batches(now, &tokens);
+    }
+
+    fn drop_connection(&mut self, lane: LaneId) {
+        let slot = self.connections.get_mut(lane.0 as usize);
+        if let Some(mut connection) = slot.and_then(Option::take) {
+            // Closing the descriptor below deregisters it as well; a failure changes nothing.
+            let _closed_anyway = self.poller.deregister(connection.socket());
+        }
+    }
+
+    pub(super) fn connection(&mut self, lane: LaneId) -> Option<&mut Connection> {
+        self.connections.get_mut(lane.0 as usize)?.as_mut()
+    }
+
+    pub(super) fn handle_ready(&mut self, now: Moment, index: usize, readable: bool) {
+        let lane = LaneId(index as u32);
+        let Some(connection) = self.connection(lane) else { return };
+        if connection.session().is_none() {
+            match connection.is_connected() {
+                Ok(true) => self.start_session(now, lane),
+                Ok(false) => return,
+                Err(_refused) => {
+                    self.drop_connection(lane);
+                    self.fleet.handle_connecting_failed(now, lane);
+                    return;
+                }
+            }
+        }
+        if readable {
+            self.read(now, lane);
+        }
+    }
+
+    fn start_session(&mut self, now: Moment, lane: LaneId) {
+        let options = SessionOptions {
+            client_id: self.settings.session.client_id.clone(),
+            acks: match self.settings.session.acks {
+                Acks::All => client::Acks::All,
+                Acks::Leader => client::Acks::Leader,
+                Acks::None => client::Acks::None,
+            },
+            request_timeout: self.settings.session.request_timeout,
+            frame_bytes_max: RESPONSE_BYTES_MAX,
+        };
+        self.fleet.handle_connected(now, lane);
+        match Session::new(options, now) {
+            Ok(session) => {
+                if let Some(connection) = self.connection(lane) {
+                    connection.start(session);
+                }
+            }
+            // The client id is too long; the configuration's limit is far below that.
+            Err(_too_long) => self.close(now, lane, false),
+        }
+    }
+
+    fn read(&mut self, now: Moment, lane: LaneId) {
+        let slot = self.connections.get_mut(lane.0 as usize);
+        let Some(connection) = slot.and_then(Option::as_mut) else { return };
+        let outcome = connection.read(now, &mut self.read_buffer);
+        // What was answered before a failure counts.
+        while let Some(event) = self.connection(lane).and_then(Connection::poll_event) {
+            self.handle_event(now, lane, event);
+        }
+        match outcome {
+            Ok(true) => self.fleet.handle_progress(now, lane),
+            Ok(false) => {}
+            Err(error) => self.fail(now, lane, &error),
+        }
+    }
+
+    pub(super) fn write_all(&mut self, now: Moment) {
+        for index in 0..self.connections.len() {
+            let lane = LaneId(index as u32);
+            let flights = &self.flights;
+            let frame_of = |token| flights.get(token).map(|flight| flight.frame.clone());
+            let Some(connection) = self.connections[index].as_mut() else { continue };
+            if let Err(error) = connection.write(frame_of) {
+                self.fail(now, lane, &error);
+                continue;
+            }
+            while let Some(event) = self.connection(lane).and_then(Connection::poll_event) {
+                self.handle_event(now, lane, event);
+            }
+        }
+    }
+
+    pub(super) fn check_sessions(&mut self, now: Moment) {
+        for index in 0..self.connections.len() {
+            let Some(connection) = self.connections[index].as_mut() else { continue };
+            let checked = connection.session().map(|session| session.handle_timeout(now));
+            if let Some(Err(error)) = checked {
+                self.fail(now, LaneId(index as u32), &ConnectionError::Session(error));
+            }
+        }
+    }
+
+    /// A connection failed: its lane is closed, its receiver ejected for a while.
+    fn fail(&mut self, now: Moment, lane: LaneId, error: &ConnectionError) {
+        self.tally.note_failure(error);
+        self.close(now, lane, false);
+    }
+}
