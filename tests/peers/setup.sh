@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the peers that tests talk to under target/peers (or $LOGDRIVE_PEERS_DIR), once; later calls need no
+# Installs the peers that tests talk to under target/peers (or $PEERS_DIR), once; later calls need no
 # network.
 #
 # Usage: setup.sh python|node|kafka-3.9|kafka-4|kfake. Exits with 0 when they are ready, with 75 (EX_TEMPFAIL) and a reason on
@@ -7,7 +7,7 @@
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
-root=${LOGDRIVE_PEERS_DIR:-$here/../../target/peers}
+root=${PEERS_DIR:-$here/../../target/peers}
 mkdir -p "$root" && root=$(cd "$root" && pwd)
 exec 9> "$root/lock"
 # Two tests may come here at once; the second finds the first one's work.
