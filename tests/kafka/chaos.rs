@@ -35,6 +35,8 @@ fn open(bootstrap: &str, topic: &str, dir: &Path) -> Client {
     config.set("name", "chaos").unwrap();
     config.set("ring.dir", ring.to_str().unwrap()).unwrap();
     config.set("spool.dir", dir.join("spool").to_str().unwrap()).unwrap();
+    // Small batches, so that some are on their way whenever something is killed.
+    config.set("linger", "1ms").unwrap();
     config.set("ring.full", "block").unwrap();
     config.set("ring.full_deadline", "60s").unwrap();
     Client::start(&config).unwrap()

@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 DEADLINE_SECONDS = 90
@@ -155,14 +155,25 @@ class Cluster:
 
     def partitions(self, topic):
         try:
-            return self.admin.list_topics(topic, timeout=5).topics[topic].partitions
+            # Asking for all topics creates none.
+            known = self.admin.list_topics(timeout=5).topics.get(topic)
         except KafkaException:
             return {}
+        return known.partitions if known else {}
 
     def create(self, topic, partitions, replicas, *settings):
         config = dict(pair.split("=", 1) for pair in settings)
         new = NewTopic(topic, int(partitions), int(replicas), config=config)
-        self.admin.create_topics([new])[topic].result(DEADLINE_SECONDS)
+
+        def created():
+            try:
+                self.admin.create_topics([new])[topic].result(DEADLINE_SECONDS)
+            except KafkaException as error:
+                # The controller may be moving; an attempt that was not answered may have worked.
+                return error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS
+            return True
+
+        self.wait(created, f"{topic} cannot be created")
         self.wait_for_replicas(topic, replicas)
 
     def wait_for_replicas(self, topic, replicas):
