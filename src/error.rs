@@ -116,6 +116,8 @@ impl fmt::Display for Error {
     }
 }
 
+impl std::error::Error for Code {}
+
 impl std::error::Error for Error {}
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
@@ -47,6 +48,8 @@ pub struct BatchCounters {
     pub spool_full: Counter,
     /// Commits that the file system refused.
     pub spool_errors: Counter,
+    /// Places in spools that were found unreadable and copied to the quarantine.
+    pub spool_damages: Counter,
     /// Panics of our threads that were caught.
     pub panics: Counter,
 }
@@ -103,9 +106,22 @@ pub struct Counters {
     /// The batcher's.
     pub batch: BatchCounters,
     sender: Mutex<SenderStats>,
+    adoption_done: AtomicBool,
 }
 
 impl Counters {
+    /// Notes whether the sender's figures include all slots of dead processes.
+    pub fn note_adoption(&self, is_done: bool) {
+        // Release: partner is `adoption_done`; the figures were stored before.
+        self.adoption_done.store(is_done, Ordering::Release);
+    }
+
+    /// Whether the sender's figures include all slots of dead processes.
+    pub fn adoption_done(&self) -> bool {
+        // Acquire: partner is `note_adoption`.
+        self.adoption_done.load(Ordering::Acquire)
+    }
+
     /// The sender's latest figures, to be replaced or copied; held for a copy's time only.
     pub fn sender(&self) -> MutexGuard<'_, SenderStats> {
         // A poisoned lock guards a snapshot that is replaced as a whole.
@@ -133,7 +149,9 @@ pub struct Snapshot {
     pub spool_full: u64,
     /// Commits that the file system refused.
     pub spool_errors: u64,
-    /// Bytes of the arena, and its share in use (percent).
+    /// Places in spools that were found unreadable; what is known of them lies in `quarantine/`.
+    pub spool_damages: u64,
+    /// Bytes of the arena.
     pub arena_bytes: u64,
     /// Percent of the arena's chunks in use.
     pub arena_used_percent: u8,

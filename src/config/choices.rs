@@ -77,9 +77,9 @@ choices! {
     SpoolFull {
         /// The oldest stored batches, counted as dropped.
         DropOldest = "drop_oldest",
-        /// The batch that was to be stored, counted as dropped.
+        /// What is not accepted yet: the rings fill and refuse.
         DropNewest = "drop_newest",
-        /// Nothing: the batcher waits, so that the rings fill and `ring.full` decides.
+        /// Nothing; the same as `drop_newest`, named for its use with `ring.full=block`.
         Block = "block",
     }
     /// Whose word an acknowledgement is (`acks`).

@@ -34,9 +34,6 @@ options! {
         /// Identifies the application's slots below `ring.dir` and `spool.dir`: a process takes
         /// over what a dead process of the same name left behind. Give each application its own.
         name: String = ("name", "default", NAME);
-        /// How long a flush without a deadline of its own waits until everything accepted before
-        /// it is acknowledged. Nothing is lost when it passes; the records stay stored.
-        flush_deadline: Duration = ("flush.deadline", "5s", duration(0, 3_600_000));
         /// How long closing waits for acknowledgements. What is not acknowledged by then stays in
         /// the spool for the next process of that `name`.
         close_deadline: Duration = ("close.deadline", "5s", duration(0, 3_600_000));
@@ -127,9 +124,9 @@ options! {
         segment_bytes: u64 = (
             "spool.segment_bytes", "4MiB", Accepts::of(Kind::Pages(4 * MIB, 256 * MIB))
         );
-        /// What gives way at the quota: `drop_oldest` the oldest stored batches, `drop_newest` the
-        /// batch that was to be stored, `block` nothing: the rings fill and `ring.full` decides.
-        /// Drops are counted, and reported to the receiver in-band.
+        /// What gives way at the quota: `drop_oldest` the oldest stored batches, counted as
+        /// dropped; `drop_newest` and `block` nothing that was accepted: the rings fill, and then
+        /// `ring.full` decides whether new records are refused or their callers wait.
         full: SpoolFull = ("spool.full", "drop_oldest", choice(SpoolFull::NAMES));
         /// What survives a power cut: `batch` all that was stored, a duration all that is older
         /// than it, `none` what the kernel happened to write. A crash of the process alone loses

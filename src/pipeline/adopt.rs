@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use crate::clock::Calibration;
 use crate::clock::Clock;
+use crate::ids::InstanceId;
 use crate::pipeline::encode;
 use crate::pipeline::encode::Encoder;
 use crate::pipeline::encode::SLICE_BYTES_MAX;
 use crate::pipeline::encode::Ticket;
 use crate::pipeline::handover::Source;
 use crate::pipeline::slots::Slot;
+use crate::pipeline::slots::SlotError;
 use crate::ring;
 use crate::ring::Arena;
 use crate::ring::Consumer;
@@ -41,6 +43,9 @@ pub enum AdoptError {
     /// The codec's level is out of its range.
     #[error(transparent)]
     Level(#[from] crate::batch::LevelError),
+    /// No slot could be made for leftovers that need one.
+    #[error(transparent)]
+    Slot(#[from] SlotError),
     /// A file of the slot.
     #[error("a file of the slot: {0}")]
     Io(#[from] io::Error),
@@ -57,33 +62,51 @@ pub struct Options {
     pub ring: ring::Options,
 }
 
-/// Opens the slot of a dead process; `None` where there was nothing in it, and it is gone.
-pub fn adopt(slot: Slot, options: &Options, clock: &Clock) -> Result<Option<Source>, AdoptError> {
+/// Opens the slot of a dead process; no source where there was nothing in it, and it is gone.
+///
+/// Where damage hides which record numbers were used, the leftovers of the rings are sealed under a fresh
+/// instance, in a slot that `fresh` makes: a second source.
+pub fn adopt(
+    slot: Slot,
+    options: &Options,
+    clock: &Clock,
+    fresh: impl FnOnce() -> Result<Slot, SlotError>,
+) -> Result<Vec<Source>, AdoptError> {
     let spool_options = spool::Options { bytes_max: u64::MAX, ..options.spool.clone() };
     let recovered = match spool::recover(slot.spool_dir(), &spool_options) {
         Ok(recovered) => recovered,
         Err(SpoolError::NotASpool { .. }) => {
             slot.remove()?;
-            return Ok(None);
+            return Ok(Vec::new());
         }
         Err(error) => return Err(error.into()),
     };
-    let spool::Recovered { mut writer, reader, positions, next_group, next_record, .. } = recovered;
+    let spool::Recovered { mut writer, reader, positions, next_group, next_record, report, .. } =
+        recovered;
+    let mut sources = Vec::new();
     if let Some(arena) = open_arena(&slot, &options.ring)? {
-        let mut encoder =
-            Encoder::new(encode::Options { instance: slot.instance(), ..options.encode.clone() })?;
-        let mut leftovers = Leftovers {
+        let leftovers = Leftovers {
             calibration: calibration(&arena, clock),
             topics: arena.streams(),
             consumer: Consumer::adopt(arena, &positions),
             number: next_group,
             first_record: next_record,
         };
-        while leftovers.commit_next(&mut encoder, &mut writer)? {}
+        if report.tail_unknown {
+            let slot = fresh()?;
+            let (mut writer, reader) =
+                spool::create(slot.spool_dir(), slot.instance(), &spool_options)?;
+            let leftovers = Leftovers { number: 0, first_record: 0, ..leftovers };
+            leftovers.commit_all(slot.instance(), options, &mut writer)?;
+            sources.push(Source { reader, writer: Some(writer), slot });
+        } else {
+            leftovers.commit_all(slot.instance(), options, &mut writer)?;
+        }
     }
     writer.publish();
     slot.remove_arena()?;
-    Ok(Some(Source { reader, writer: Some(writer), slot }))
+    sources.push(Source { reader, writer: Some(writer), slot });
+    Ok(sources)
 }
 
 /// The arena of a slot; one that is no arena is set aside.
@@ -119,6 +142,19 @@ struct Leftovers {
 }
 
 impl Leftovers {
+    /// Seals everything that is left in the rings and publishes it.
+    fn commit_all(
+        mut self,
+        instance: InstanceId,
+        options: &Options,
+        writer: &mut spool::Writer,
+    ) -> Result<(), AdoptError> {
+        let mut encoder = Encoder::new(encode::Options { instance, ..options.encode.clone() })?;
+        while self.commit_next(&mut encoder, writer)? {}
+        writer.publish();
+        Ok(())
+    }
+
     /// Seals and commits the next slice; false where the rings are empty.
     fn commit_next(
         &mut self,

@@ -241,6 +241,7 @@ impl Pipeline {
             panics: batch.panics.value(),
             spool_full: batch.spool_full.value(),
             spool_errors: batch.spool_errors.value(),
+            spool_damages: batch.spool_damages.value(),
             arena_bytes: arena.bytes() as u64,
             arena_used_percent: (arena.used_share() * 100.0) as u8,
             arena_is_private: self.arena_is_private,
@@ -250,7 +251,7 @@ impl Pipeline {
 
     /// Whether the slots of dead processes were all looked at, so that `stored` includes them.
     pub fn adoption_done(&self) -> bool {
-        self.handover.adoption_done()
+        self.counters.adoption_done()
     }
 
     /// Refuses new records, commits what was accepted, waits for it until `deadline`, ends the threads.
@@ -304,15 +305,12 @@ impl BatcherThread {
 impl Adoption {
     fn run(&self) {
         for slot in self.roots.adopt_dead() {
-            match adopt::adopt(slot, &self.options, &self.clock) {
-                Ok(Some(source)) => {
-                    self.handover.give(source);
-                    self.sender.wake();
-                }
-                Ok(None) => {}
+            match adopt::adopt(slot, &self.options, &self.clock, || self.roots.create()) {
+                Ok(sources) => sources.into_iter().for_each(|source| self.handover.give(source)),
                 // The slot stays as it is, for the next try or for somebody's eyes.
                 Err(_kept) => self.counters.batch.spool_errors.add(1),
             }
+            self.sender.wake();
         }
         self.handover.finish_adoption();
         self.sender.wake();

@@ -18,15 +18,15 @@
 //!
 //! | killed | what recovery finds |
 //! |---|---|
-//! | while a group is copied | bytes above `committed` that are no whole group: not committed, the records are still in the rings |
-//! | after the copy, before `committed` | a whole group above `committed`: committed, with its ring positions |
-//! | after `committed`, before the rings store their positions | the group's positions, which the rings are set to: nothing is sealed twice |
+//! | while a group is copied | no whole group above `committed`: the records are still in the rings |
+//! | after the copy, before `committed` | a whole group: committed, with its ring positions |
+//! | before the rings store their positions | the group's positions: nothing is sealed twice |
 //! | between two bindings | the newest whole binding: one slot is always good |
 //! | after a resolution | the frame's state word: it is not handed out again |
-//! | after the ledger, before recycling | segments at or below `released_through`: removed |
-//! | while a segment is recycled | its old name or header is a released one, or it is empty: removed |
+//! | after the ledger, before recycling | segments up to `released_through`: removed |
+//! | while a segment is recycled | a released name or header, or an empty file: removed |
 //! | while a new one is allocated | `next.new`, which never held anything: removed |
-//! | in recovery | the same again: it only removes what is released and moves what is not understood |
+//! | in recovery | the same again: it removes what is released, moves what is not understood |
 //!
 //! After a power cut or damage, checksums decide what is good; see `recovery` and `scan`.
 //!
@@ -55,6 +55,7 @@ use crate::spool::track::Mark;
 use crate::spool::writer::Next;
 use crate::sys::file;
 
+mod active;
 pub mod format;
 mod frame;
 mod ledger;

@@ -210,8 +210,9 @@ impl FreeSegment {
         address: Address,
         start: u64,
     ) -> Result<(AppendWriter, Segment), (FreeSegment, io::Error)> {
+        // Release: as everywhere for this word, though nobody else looks at a free segment.
         self.mapping.atomic_u64(COMMITTED).store(format::committed_word(0), Ordering::Release);
-        // Keeps the compiler from moving the header's bytes before the store above.
+        // SeqCst: keeps the compiler from moving the header's bytes before the store above.
         fence(Ordering::SeqCst);
         let header = SegmentHeader { address, segment_bytes: self.segment_bytes() };
         self.mapping.write(0, &header.encode());

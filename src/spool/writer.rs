@@ -9,30 +9,26 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::ids::InstanceId;
 use crate::ids::Moment;
 use crate::ids::RingId;
 use crate::ids::RingPosition;
+use crate::spool::active::Active;
+use crate::spool::active::Plan;
 use crate::spool::format;
 use crate::spool::format::Address;
-use crate::spool::format::COMMITTED;
 use crate::spool::format::DATA_START;
-use crate::spool::format::FRAME_WORDS_BYTES;
 use crate::spool::format::FrameHeader;
-use crate::spool::format::GROUP_HEADER_BYTES;
 use crate::spool::format::GroupHeader;
 use crate::spool::segment::FreeSegment;
 use crate::spool::shared::Shared;
-use crate::spool::types::BATCH_HEADER_BYTES;
 use crate::spool::types::CommitError;
 use crate::spool::types::Committed;
 use crate::spool::types::Group;
 use crate::spool::types::Options;
 use crate::spool::types::SpoolError;
 use crate::spool::types::Sync;
-use crate::sys::append::AppendWriter;
 use crate::sys::file;
 
 /// Where a writer starts: what the instance has numbered so far.
@@ -60,31 +56,6 @@ pub struct Writer {
     next: Next,
     unpublished: Vec<RingPosition>,
     last_sync: Option<Moment>,
-}
-
-/// The segment that groups are appended to.
-#[derive(Debug)]
-struct Active {
-    map: AppendWriter,
-    number: u64,
-    /// Position of its first group in the stream of committed bytes.
-    start: u64,
-    /// Offset behind the last committed group.
-    end: usize,
-    /// Offset up to which groups are durable.
-    synced: usize,
-    /// A sync failed: what the kernel says about its pages is not to be believed again.
-    suspect: bool,
-}
-
-impl Active {
-    fn position(&self) -> u64 {
-        self.start + (self.end - DATA_START) as u64
-    }
-
-    fn room(&self) -> usize {
-        if self.suspect { 0 } else { self.map.mapping().len() - self.end }
-    }
 }
 
 impl Writer {
@@ -309,89 +280,6 @@ impl Writer {
     }
 }
 
-/// A group's layout.
-struct Plan {
-    header: GroupHeader,
-    positions: Vec<RingPosition>,
-    frames: Vec<FrameHeader>,
-}
-
-impl Active {
-    /// Copies the group behind `committed`, where nobody looks.
-    fn append(&mut self, instance: InstanceId, group: &Group<'_>, plan: &Plan) {
-        let address = Address { instance, segment: self.number };
-        let header = plan.header.encode(&address, self.end, &plan.positions);
-        self.map.write(self.end, &[&header]);
-        let mut at = self.end + header.len();
-        for (batch, frame) in group.batches.iter().zip(&plan.frames) {
-            let header = frame.encode(&address, at, batch);
-            let unpadded_bytes = header.len()
-                + FRAME_WORDS_BYTES
-                + batch.topic.len()
-                + BATCH_HEADER_BYTES
-                + batch.body.len();
-            let padding_bytes = frame.frame_bytes as usize - unpadded_bytes;
-            self.map.write(
-                at,
-                &[
-                    &header,
-                    &[0; FRAME_WORDS_BYTES],
-                    batch.topic.as_bytes(),
-                    batch.header,
-                    batch.body,
-                    &[0; format::ALIGNMENT][..padding_bytes],
-                ],
-            );
-            at += frame.frame_bytes as usize;
-        }
-    }
-
-    /// The commit: one store.
-    fn accept(&mut self, group_bytes: usize) {
-        self.end += group_bytes;
-        self.store_committed(self.end);
-        self.map.freeze(self.end);
-    }
-
-    /// Data first, then `committed`: a power cut in between leaves a whole group above it.
-    fn sync_appended(&mut self, group_bytes: usize) -> io::Result<()> {
-        let end = self.end + group_bytes;
-        self.map.mapping().sync(self.synced..end)?;
-        self.store_committed(end);
-        self.map.mapping().sync(0..DATA_START)?;
-        self.synced = end;
-        Ok(())
-    }
-
-    /// After a failed sync: the group must not be found by recovery, since its records are still in
-    /// the rings and will be committed elsewhere.
-    fn withdraw(&mut self) {
-        self.store_committed(self.end);
-        self.map.write(self.end, &[&[0; GROUP_HEADER_BYTES]]);
-        self.suspect = true;
-    }
-
-    /// Makes durable what was committed since the last time.
-    fn sync_rest(&mut self) -> io::Result<()> {
-        if self.suspect || self.synced == self.end {
-            return Ok(());
-        }
-        let mapping = self.map.mapping();
-        let result = mapping.sync(self.synced..self.end).and_then(|()| mapping.sync(0..DATA_START));
-        match &result {
-            Ok(()) => self.synced = self.end,
-            Err(_) => self.suspect = true,
-        }
-        result
-    }
-
-    fn store_committed(&self, end: usize) {
-        let committed = format::committed_word(end - DATA_START);
-        // Release: the group's bytes are in the mapping before; recovery is the partner.
-        self.map.mapping().atomic_u64(COMMITTED).store(committed, Ordering::Release);
-    }
-}
-
 /// The highest position per ring.
 fn merge(earlier: &[RingPosition], later: &[RingPosition]) -> Vec<RingPosition> {
     if earlier.is_empty() {
@@ -412,6 +300,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use crate::spool;
+    use crate::spool::BATCH_HEADER_BYTES;
     use crate::spool::Batch;
 
     fn with_batch<T>(first_record: u64, body: &[u8], f: impl FnOnce(&Group<'_>) -> T) -> T {

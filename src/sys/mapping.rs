@@ -27,26 +27,22 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::ptr::NonNull;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+
+use memmap2::Advice;
+use memmap2::MmapOptions;
+use memmap2::MmapRaw;
 
 use crate::sys::file::open_own_file;
 
 /// A readable and writable mapping; unmapped when dropped. The file stays.
 #[derive(Debug)]
 pub struct Mapping {
-    base: NonNull<u8>,
-    bytes: usize,
+    map: MmapRaw,
 }
-
-// SAFETY: the mapping is plain memory that belongs to no thread; shared access goes through atomics
-// or through bytes that do not change (see the head of the file).
-unsafe impl Send for Mapping {}
-// SAFETY: as above; every `&self` method is an atomic access, or a copy by atomic loads.
-unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// Creates the file `path` (mode 0600, must not exist) with `bytes` allocated zeros and maps it.
@@ -93,41 +89,25 @@ impl Mapping {
     ///
     /// What `mmap` says; `InvalidInput` for zero bytes.
     pub fn anonymous(bytes: u64) -> io::Result<Mapping> {
-        Mapping::map(bytes, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)
+        let map = MmapOptions::new().len(mappable(bytes)?).map_anon()?;
+        Ok(Mapping { map: map.into() })
     }
 
     fn of_file(file: &File, bytes: u64) -> io::Result<Mapping> {
-        Mapping::map(bytes, libc::MAP_SHARED, file.as_raw_fd())
-    }
-
-    fn map(bytes: u64, flags: libc::c_int, descriptor: libc::c_int) -> io::Result<Mapping> {
-        let bytes = usize::try_from(bytes)
-            .ok()
-            .filter(|bytes| *bytes > 0 && *bytes <= isize::MAX as usize)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "nothing to map"))?;
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: no address is asked for, so no existing mapping is replaced; the arguments are
-        // checked by the kernel.
-        let base =
-            unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, flags, descriptor, 0) };
-        if base == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let base = NonNull::new(base.cast()).ok_or_else(|| io::Error::other("mapped at null"))?;
-        Ok(Mapping { base, bytes })
+        Ok(Mapping { map: MmapOptions::new().len(mappable(bytes)?).map_raw(file)? })
     }
 
     /// The length in bytes.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
-        self.bytes
+        self.map.len()
     }
 
     /// The first byte, for `ring::raw`: valid for [`Mapping::len`] bytes while `self` lives.
     ///
     /// Whoever uses it must not make references to bytes that another thread may write.
     pub fn as_ptr(&self) -> *mut u8 {
-        self.base.as_ptr()
+        self.map.as_mut_ptr()
     }
 
     /// The 64-bit word at `offset`.
@@ -140,7 +120,7 @@ impl Mapping {
         assert!(offset.is_multiple_of(8), "word at {offset} is not aligned");
         // SAFETY: checked to be inside the mapping and aligned (the base is page-aligned); the
         // reference lives no longer than the mapping; the caller uses the word only atomically.
-        unsafe { AtomicU64::from_ptr(self.base.as_ptr().add(offset).cast()) }
+        unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(offset).cast()) }
     }
 
     /// The 32-bit word at `offset`.
@@ -152,7 +132,7 @@ impl Mapping {
         self.check(offset, 4);
         assert!(offset.is_multiple_of(4), "word at {offset} is not aligned");
         // SAFETY: as in `atomic_u64`.
-        unsafe { AtomicU32::from_ptr(self.base.as_ptr().add(offset).cast()) }
+        unsafe { AtomicU32::from_ptr(self.map.as_mut_ptr().add(offset).cast()) }
     }
 
     /// Copies bytes out, one by one: what another thread writes meanwhile is seen in part.
@@ -164,7 +144,7 @@ impl Mapping {
         self.check(offset, target.len());
         for (index, byte) in target.iter_mut().enumerate() {
             // SAFETY: checked to be inside the mapping; an atomic load never makes a data race.
-            let source = unsafe { AtomicU8::from_ptr(self.base.as_ptr().add(offset + index)) };
+            let source = unsafe { AtomicU8::from_ptr(self.map.as_mut_ptr().add(offset + index)) };
             // Relaxed: the caller has synchronised with the writer, or takes what it gets.
             *byte = source.load(Ordering::Relaxed);
         }
@@ -191,15 +171,8 @@ impl Mapping {
     pub fn populate(&self, range: Range<usize>) -> io::Result<()> {
         let range = self.whole_pages(range);
         loop {
-            // SAFETY: the range lies inside our mapping; populating changes no byte.
-            let result = unsafe {
-                let start = self.base.as_ptr().add(range.start).cast();
-                libc::madvise(start, range.len(), libc::MADV_POPULATE_WRITE)
-            };
-            if result == 0 {
-                return Ok(());
-            }
-            let error = io::Error::last_os_error();
+            let populated = self.map.advise_range(Advice::PopulateWrite, range.start, range.len());
+            let Err(error) = populated else { return Ok(()) };
             match error.raw_os_error() {
                 Some(libc::EINTR | libc::EAGAIN) => {}
                 // Linux before 5.14.
@@ -224,19 +197,14 @@ impl Mapping {
     /// When the range is not inside.
     pub fn sync(&self, range: Range<usize>) -> io::Result<()> {
         let range = self.whole_pages(range);
-        // SAFETY: the range lies inside our mapping; msync changes no byte.
-        let result = unsafe {
-            let start = self.base.as_ptr().add(range.start).cast();
-            libc::msync(start, range.len(), libc::MS_SYNC)
-        };
-        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        self.map.flush_range(range.start, range.len())
     }
 
     /// One store per page that changes nothing.
     fn touch(&self, range: Range<usize>) {
         for offset in range.step_by(page_bytes()) {
             // SAFETY: inside the mapping, see `populate`; an atomic access is never a data race.
-            let byte = unsafe { AtomicU8::from_ptr(self.base.as_ptr().add(offset)) };
+            let byte = unsafe { AtomicU8::from_ptr(self.map.as_mut_ptr().add(offset)) };
             byte.fetch_or(0, Ordering::Relaxed);
         }
     }
@@ -245,7 +213,7 @@ impl Mapping {
         assert!(range.start <= range.end, "range {range:?} is reversed");
         self.check(range.start, range.len());
         let page_bytes = page_bytes();
-        let end = range.end.next_multiple_of(page_bytes).min(self.bytes);
+        let end = range.end.next_multiple_of(page_bytes).min(self.len());
         range.start - range.start % page_bytes..end
     }
 
@@ -255,25 +223,23 @@ impl Mapping {
         // SAFETY: the target is checked to be inside the mapping and cannot overlap `source`, since
         // no slice is ever made over bytes that may still be written; the caller is the only writer.
         unsafe {
-            let target = self.base.as_ptr().add(offset);
+            let target = self.map.as_mut_ptr().add(offset);
             std::ptr::copy_nonoverlapping(source.as_ptr(), target, source.len());
         }
     }
 
     fn check(&self, offset: usize, bytes: usize) {
         assert!(
-            bytes <= self.bytes && offset <= self.bytes - bytes,
+            bytes <= self.len() && offset <= self.len() - bytes,
             "{bytes} bytes at {offset} of a mapping of {}",
-            self.bytes
+            self.len()
         );
     }
 }
 
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: we mapped exactly this range and nothing that borrows from it outlives `self`.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), self.bytes) };
-    }
+fn mappable(bytes: u64) -> io::Result<usize> {
+    let fits = usize::try_from(bytes).ok().filter(|bytes| *bytes > 0);
+    fits.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "nothing to map"))
 }
 
 /// Allocates real blocks, so that no later store can meet a full disk.

@@ -7,7 +7,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod chaos;
+mod dump;
 mod injected;
+mod moved;
 mod peers;
 mod real;
 mod records;

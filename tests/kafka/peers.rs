@@ -42,6 +42,16 @@ impl Peer {
         Some(Self::start(command.arg(brokers.to_string()).args(settings)))
     }
 
+    /// librdkafka's mock cluster; `None` where it cannot be installed.
+    pub fn mock(brokers: u32) -> Option<Self> {
+        if !install("python") {
+            return None;
+        }
+        let mut command = Command::new(python());
+        let script = scripts_dir().join("mock_cluster.py");
+        Some(Self::start(command.arg(script).arg(brokers.to_string())))
+    }
+
     fn start(command: &mut Command) -> Self {
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it is installed");

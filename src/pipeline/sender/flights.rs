@@ -91,6 +91,18 @@ impl Flights {
         self.sources.get_mut(index)?.as_mut()
     }
 
+    /// What the spools' readers met since the last call: places of damage, failures of the system.
+    pub fn take_troubles(&mut self) -> (u64, u64) {
+        let (mut damages, mut errors) = (0, 0);
+        for source in self.sources.iter_mut().flatten() {
+            while source.reader.take_damage().is_some() {
+                damages += 1;
+            }
+            errors += u64::from(source.reader.take_error().is_some());
+        }
+        (damages, errors)
+    }
+
     /// Takes a source out; our own only at the end.
     pub fn take_source(&mut self, index: usize) -> Option<Source> {
         self.sources.get_mut(index)?.take()

@@ -87,6 +87,7 @@ pub struct Sender {
     spaces: Spaces,
     tally: report::Tally,
     inquiry: Inquiry,
+    resolved_at: Option<Moment>,
     /// What was read from a connection last; kept, so that it is not zeroed for each read.
     read_buffer: Vec<u8>,
     is_running: bool,
@@ -117,6 +118,7 @@ impl Sender {
             connections: Vec::new(),
             flights: Flights::new(own),
             tally: report::Tally::default(),
+            resolved_at: None,
             read_buffer: vec![0; lanes::READ_BYTES],
             is_running: false,
         }
@@ -139,7 +141,7 @@ impl Sender {
             }
         }
         self.connections.iter_mut().for_each(|connection| *connection = None);
-        self.report(self.clock.moment());
+        self.report();
     }
 
     /// Takes our own spool back, after the thread has ended.
@@ -159,6 +161,8 @@ impl Sender {
 
     fn step(&mut self) -> io::Result<()> {
         let now = self.clock.moment();
+        // Asked first: what was given before is taken below, and the figures include it.
+        let adoption_done = self.handover.adoption_done();
         for source in self.handover.take() {
             self.flights.adopt(source);
         }
@@ -167,12 +171,14 @@ impl Sender {
         }
         self.fleet.handle_timeout(now);
         self.check_sessions(now);
+        self.resolve_again(now);
         self.ask_cluster(now);
         self.dispatch(now);
         self.write_all(now);
         self.act(now);
         self.remove_drained();
-        self.report(now);
+        self.report();
+        self.counters.note_adoption(adoption_done);
         let timeout = self.timeout(self.clock.moment());
         let mut ready = Vec::new();
         self.poller.wait(timeout, |event| ready.push(event))?;
@@ -187,6 +193,18 @@ impl Sender {
             }
         }
         Ok(())
+    }
+
+    /// Looks all names up again when it is time: addresses come and go while lanes stand.
+    fn resolve_again(&mut self, now: Moment) {
+        let interval = self.settings.transport.resolve_interval;
+        let resolved_at = *self.resolved_at.get_or_insert(now);
+        if now.since(resolved_at) >= interval {
+            self.resolved_at = Some(now);
+            for endpoint in &self.endpoints {
+                self.resolver.request(endpoint.id, &endpoint.host, endpoint.port);
+            }
+        }
     }
 
     fn remove_drained(&mut self) {
@@ -211,7 +229,9 @@ impl Sender {
         let earliest = sessions.chain(self.fleet.poll_timeout()).min();
         let resend = self.spaces.ids().filter_map(|id| self.spaces.get(id).resend_at).min();
         let asks = self.inquiry_timeout(now);
-        [earliest, resend, asks].into_iter().flatten().min().map(|at| {
+        let interval = self.settings.transport.resolve_interval;
+        let resolve = self.resolved_at.map(|at| at.after(interval));
+        [earliest, resend, asks, resolve].into_iter().flatten().min().map(|at| {
             // A moment that has passed means at once, but never a spin: time moves by then.
             at.since(now).max(Duration::from_micros(100))
         })

@@ -74,12 +74,8 @@ impl Sender {
             }
             Outcome::Answered(answer) => answer,
         };
-        let earlier_unresolved = numbered_by.is_some_and(|space| {
-            let sequences = self.spaces.get(space).sequences.as_ref();
-            sequences.is_some_and(|sequences| sequences.earlier_unresolved(token))
-        });
         let verdict = answer.error.verdict(Circumstances {
-            earlier_unresolved,
+            earlier_unresolved: self.spaces.earlier_unresolved(numbered_by, token),
             log_start_offset: answer.log_start_offset,
         });
         match verdict.action {
@@ -104,9 +100,7 @@ impl Sender {
             Action::NewProducerId => {
                 // Only our own id is replaced; an earlier process's is given up by binding anew.
                 if numbered_by.is_some() {
-                    self.spaces.producer = Producer::Wanted;
-                    self.spaces.get(id).wants_new_producer = true;
-                    self.inquiry.want_producer();
+                    self.replace_producer(id);
                 }
                 self.bump(now, lane, token, id, &answer);
             }
@@ -132,6 +126,12 @@ impl Sender {
                 self.finish(now, lane, token, Resolution::Dropped(DropReason::Rejected));
             }
         }
+    }
+
+    fn replace_producer(&mut self, id: SpaceId) {
+        self.spaces.producer = Producer::Wanted;
+        self.spaces.get(id).wants_new_producer = true;
+        self.inquiry.want_producer();
     }
 
     /// The batch is done with: delivered, unconfirmed or given up.

@@ -3,7 +3,6 @@
 //! Delivered, dropped and stored come from the spools (they are derived, not counted beside them); what is counted here
 //! is only what no spool knows: retries, rebinds, what adopted slots held.
 
-use crate::ids::Moment;
 use crate::pipeline::handover::Source;
 use crate::pipeline::sender::Sender;
 use crate::pipeline::sender::connection::ConnectionError;
@@ -58,7 +57,10 @@ const DROP_REASONS: [DropReason; 4] =
 impl Sender {
     /// Publishes the figures, then how far our own batches are resolved: who waits for that finds
     /// figures that include it.
-    pub(super) fn report(&mut self, _now: Moment) {
+    pub(super) fn report(&mut self) {
+        let (damages, errors) = self.flights.take_troubles();
+        self.counters.batch.spool_damages.add(damages);
+        self.counters.batch.spool_errors.add(errors);
         let stats = self.figures();
         *self.counters.sender() = stats;
         if let Some(through) = self.flights.resolved_through() {

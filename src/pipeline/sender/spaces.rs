@@ -164,6 +164,12 @@ impl Spaces {
         }
     }
 
+    /// Whether a batch that was bound before `token` in the same space is unresolved.
+    pub fn earlier_unresolved(&self, id: Option<SpaceId>, token: u64) -> bool {
+        let sequences = id.and_then(|id| self.list[id.0].sequences.as_ref());
+        sequences.is_some_and(|sequences| sequences.earlier_unresolved(token))
+    }
+
     /// Notes that a batch is bound here.
     pub fn note_use(&mut self, id: SpaceId) {
         self.bindings += 1;
