@@ -1,32 +1,36 @@
 //! What an application holds: open, streams, flush, statistics, close.
 //!
-//! Owns the pipeline's life. Nothing here is on the call path: that is `logger`. Knows no batch, no spool and no
-//! protocol.
+//! Nothing here is on the call path: that is `logger`; what differs between a process and its forked children
+//! is `lineage`. Knows no batch, no spool and no protocol.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::config::RingFull;
-use crate::config::Settings;
 use crate::error::Code;
 use crate::error::Error;
 use crate::ids::StreamId;
+use crate::lineage::Lineage;
+use crate::lineage::Node;
 use crate::logger::Calls;
 use crate::logger::Logger;
-use crate::pipeline::Pipeline;
 use crate::record::Severity;
 use crate::stats::Snapshot;
+
+/// The stream of the URL's topic.
+const FIRST_STREAM: StreamId = StreamId(0);
 
 /// A running client. Cheap to clone, safe to share; all clones are one client.
 ///
 /// It is also the [`Logger`] of the topic in its URL. Dropping the last clone closes it with `close.deadline`;
 /// loggers that outlive it are refused as closed. Records that are not delivered by then are not lost:
 /// they stay in the slot's files, and the next process that opens the same `name` sends them.
+///
+/// A forked child may go on using its copy: it gets rings, files and threads of its own at its first record,
+/// under an instance of its own. What the parent logged stays the parent's.
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -34,17 +38,9 @@ pub struct Client {
 }
 
 struct Shared {
-    pipeline: Mutex<Pipeline>,
     calls: Arc<Calls>,
-    streams: Mutex<Vec<String>>,
-    settings: Arc<Settings>,
-}
-
-impl Shared {
-    fn pipeline(&self) -> MutexGuard<'_, Pipeline> {
-        // A poisoned lock guards handles that are valid at every step.
-        self.pipeline.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    /// Serialises [`Client::stream`].
+    streams: Mutex<()>,
 }
 
 impl Client {
@@ -65,19 +61,11 @@ impl Client {
     /// Starts a client with this configuration. As [`Client::open`], without reading the environment.
     pub fn start(config: &Config) -> Result<Self, Error> {
         let settings = Arc::new(config.settings()?);
-        let pipeline = Pipeline::start(settings.clone())
-            .map_err(|error| Error::new(Code::Io, error.to_string()))?;
-        let stream = pipeline
-            .registry()
-            .arena()
-            .add_stream(&settings.topic)
-            .ok_or(Error::from(Code::TooManyStreams))?;
-        let block = (settings.ring.full == RingFull::Block).then_some(settings.ring.full_deadline);
-        let calls = Arc::new(Calls::new(pipeline.registry().clone(), *pipeline.clock(), block));
-        let streams = Mutex::new(vec![settings.topic.clone()]);
-        let logger = Logger::new(calls.clone(), stream);
-        let pipeline = Mutex::new(pipeline);
-        Ok(Self { shared: Arc::new(Shared { pipeline, calls, streams, settings }), logger })
+        let lineage =
+            Lineage::start(settings).map_err(|error| Error::new(Code::Io, error.to_string()))?;
+        let calls = Arc::new(Calls::new(lineage));
+        let logger = Logger::new(calls.clone(), FIRST_STREAM);
+        Ok(Self { shared: Arc::new(Shared { calls, streams: Mutex::default() }), logger })
     }
 
     /// The logger of another stream: the Kafka topic `name`. The same name gives the same stream.
@@ -98,18 +86,17 @@ impl Client {
             );
             return Err(Error::new(Code::InvalidArgument, detail));
         }
-        let mut streams = self.shared.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = streams.iter().position(|known| known == name);
+        // A poisoned lock guards nothing but the order of calls.
+        let _one_at_a_time = self.shared.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls = &self.shared.calls;
+        let node = calls.lineage().node_for_record().ok_or(Error::from(Code::Starting))?;
+        let arena = node.registry().arena();
+        let known = arena.streams().iter().position(|known| known == name);
         let stream = match known {
             Some(index) => StreamId(index as u16),
-            None => {
-                let added = self.shared.calls.registry().arena().add_stream(name);
-                let stream = added.ok_or(Error::from(Code::TooManyStreams))?;
-                streams.push(name.to_owned());
-                stream
-            }
+            None => arena.add_stream(name).ok_or(Error::from(Code::TooManyStreams))?,
         };
-        Ok(Logger::new(self.shared.calls.clone(), stream))
+        Ok(Logger::new(calls.clone(), stream))
     }
 
     /// Waits until everything accepted before the call was acknowledged (or accounted for).
@@ -120,20 +107,26 @@ impl Client {
     ///
     /// `DeadlineExceeded`: nothing is lost by it, the records are still stored.
     pub fn flush(&self, deadline: Duration) -> Result<(), Error> {
+        let Some(node) = self.node() else { return Ok(()) };
         // The lock is given back before the wait.
-        let request = self.shared.pipeline().request_flush();
+        let request = node.pipeline().request_flush();
         if request.wait(deadline) { Ok(()) } else { Err(Code::DeadlineExceeded.into()) }
     }
 
     /// The figures as they are now. Takes a lock and allocates; not for the call path.
     pub fn stats(&self) -> Snapshot {
-        self.shared.pipeline().snapshot()
+        let mut snapshot = self.node().map(|node| node.pipeline().snapshot()).unwrap_or_default();
+        let refused = self.shared.calls.lineage().refused_without_node();
+        if refused > 0 {
+            snapshot.refused.push(("starting", refused));
+        }
+        snapshot
     }
 
     /// Whether the slots that dead processes of this name left were all found, so that
     /// `stored` of [`Client::stats`] includes what they hold.
     pub fn adoption_done(&self) -> bool {
-        self.shared.pipeline().adoption_done()
+        self.node().is_none_or(|node| node.pipeline().adoption_done())
     }
 
     /// Refuses further records on all clones, flushes until `deadline`, ends the threads.
@@ -142,9 +135,8 @@ impl Client {
     ///
     /// `DeadlineExceeded` where something is still stored: the next process of this name sends it.
     pub fn close(self, deadline: Duration) -> Result<Snapshot, Error> {
-        let mut pipeline = self.shared.pipeline();
-        if pipeline.stop(deadline) {
-            Ok(pipeline.snapshot())
+        if self.shared.calls.lineage().stop(deadline) {
+            Ok(self.stats())
         } else {
             Err(Code::DeadlineExceeded.into())
         }
@@ -153,6 +145,11 @@ impl Client {
     /// Records below `level` are not logged from now on; a disabled call costs about a nanosecond.
     pub fn set_level(&self, level: Severity) {
         self.shared.calls.set_level(level);
+    }
+
+    /// This process's pipeline; none in a forked child that has not logged.
+    fn node(&self) -> Option<&Node> {
+        self.shared.calls.lineage().node()
     }
 }
 
@@ -167,15 +164,16 @@ impl std::ops::Deref for Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("topic", &self.shared.settings.topic).finish()
+        f.debug_struct("Client")
+            .field("topic", &self.shared.calls.lineage().settings().topic)
+            .finish()
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let deadline = self.settings.client.close_deadline;
-        let pipeline = self.pipeline.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let lineage = self.calls.lineage();
         // What is not delivered stays stored; there is nobody left to tell.
-        let _stored = pipeline.stop(deadline);
+        let _stored = lineage.stop(lineage.settings().client.close_deadline);
     }
 }

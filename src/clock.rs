@@ -4,6 +4,7 @@
 //! [`Clock::ticks`] (the cheapest there is, for the call path; a record is stamped with ticks and the
 //! batcher turns them into wall time through a [`Calibration`] taken at the drain).
 
+use std::fmt;
 use std::time::Duration;
 use std::time::Instant;
 use std::time::SystemTime;
@@ -111,9 +112,58 @@ impl Clock {
     }
 }
 
+/// A point in time, in milliseconds since 1970, printed as people and other programs read it:
+/// `2026-11-20T11:15:55.123Z` (RFC 3339, proleptic Gregorian calendar, UTC).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UtcMillis(pub i64);
+
+impl fmt::Display for UtcMillis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DAY_MILLIS: i64 = 86_400_000;
+        let days = self.0.div_euclid(DAY_MILLIS);
+        let (year, month, day) = civil_date(days);
+        let millis = self.0.rem_euclid(DAY_MILLIS);
+        let (seconds, millis) = (millis / 1000, millis % 1000);
+        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    }
+}
+
+/// Year, month and day of a day counted from 1970-01-01.
+///
+/// After Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`: years
+/// begin in March, so that the leap day is the last one, and 400 of them have 146,097 days.
+fn civil_date(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_around_leap_days_and_before_1970() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (951_868_800_000, "2000-03-01T00:00:00.000Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+            (1_795_173_355_123, "2026-11-20T11:15:55.123Z"),
+        ] {
+            assert_eq!(UtcMillis(millis).to_string(), text);
+        }
+        assert!(!UtcMillis(i64::MAX).to_string().is_empty());
+        assert!(!UtcMillis(i64::MIN).to_string().is_empty());
+    }
 
     #[test]
     fn calibration_scales_both_ways_and_saturates() {

@@ -61,6 +61,8 @@ codes! {
     Internal = 11, "INTERNAL", "an internal error was caught; please report it";
     /// A file or mapping is of another version, foreign or damaged; it was set aside.
     Damaged = 12, "DAMAGED", "a file is damaged, foreign or of another version";
+    /// A forked child has no rings of its own yet: another thread is making them, or they cannot be made.
+    Starting = 13, "STARTING", "the rings of a forked process are being made; the record was refused";
 }
 
 impl Code {

@@ -58,6 +58,7 @@ pub mod error;
 pub mod ids;
 #[cfg(feature = "cli")]
 pub mod inspect;
+mod lineage;
 mod logger;
 #[doc(hidden)]
 pub mod pipeline;

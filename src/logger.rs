@@ -11,9 +11,10 @@ use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::clock::Clock;
+use crate::config::RingFull;
 use crate::error::Code;
 use crate::ids::StreamId;
+use crate::lineage::Lineage;
 use crate::record::Record;
 use crate::record::Severity;
 use crate::ring::Producer;
@@ -36,8 +37,7 @@ pub struct Logger {
 
 /// What a log call needs, without a lock.
 pub(crate) struct Calls {
-    registry: Arc<Registry>,
-    clock: Clock,
+    lineage: Lineage,
     level: AtomicU8,
     /// How long a call may wait for room; none under `ring.full=refuse`.
     block: Option<Duration>,
@@ -53,7 +53,8 @@ impl Logger {
     /// # Errors
     ///
     /// Why the record was not accepted: `RingFull`, `RecordTooLarge`, `Closed`, `Reentrant`,
-    /// `TooManyThreads`, `InvalidArgument`. Each is counted. A record below the level is no error.
+    /// `TooManyThreads`, `InvalidArgument`; in a forked child `Starting`. Each is counted. A record
+    /// below the level is no error.
     #[inline]
     pub fn log(&self, severity: Severity, text: impl AsRef<[u8]>) -> Result<(), Code> {
         if !self.is_enabled(severity) {
@@ -103,7 +104,8 @@ impl Logger {
         }
         let record = self.record(severity, None, &[], &[]);
         let mut is_written = false;
-        let outcome = self.calls.registry.with(|producer| {
+        let Some(node) = self.calls.lineage.node_for_record() else { return Err(Code::Starting) };
+        let outcome = node.registry().with(|producer| {
             is_written = format_in_place(producer, &record, text);
             Ok(())
         });
@@ -167,7 +169,7 @@ impl Logger {
         attributes: &'a [(&'a str, &'a [u8])],
         body: &'a [u8],
     ) -> Record<'a> {
-        let ticks = self.calls.clock.ticks();
+        let ticks = self.calls.lineage.clock().ticks();
         Record { severity, stream: self.stream, ticks, key, attributes, body }
     }
 
@@ -181,8 +183,9 @@ impl Logger {
     ) -> Result<(), Code> {
         let calls = &*self.calls;
         let record = self.record(severity, key, attributes, body);
+        let Some(node) = calls.lineage.node_for_record() else { return Err(Code::Starting) };
         let mut is_waiting = false;
-        let outcome = calls.registry.with(|producer| {
+        let outcome = node.registry().with(|producer| {
             if record.attributes.iter().any(|(name, _)| name.starts_with(RESERVED_PREFIX)) {
                 return Err(Refusal::Invalid);
             }
@@ -196,7 +199,7 @@ impl Logger {
             }
         });
         match outcome {
-            Ok(()) if is_waiting => calls.push_when_there_is_room(&record),
+            Ok(()) if is_waiting => calls.push_when_there_is_room(node.registry(), &record),
             Ok(()) => Ok(()),
             Err(refusal) => Err(code_of(refusal)),
         }
@@ -204,13 +207,15 @@ impl Logger {
 }
 
 impl Calls {
-    /// Every severity is enabled; `block` is how long a call may wait for room.
-    pub(crate) fn new(registry: Arc<Registry>, clock: Clock, block: Option<Duration>) -> Self {
-        Self { registry, clock, level: AtomicU8::new(Severity::Trace as u8), block }
+    /// Every severity is enabled.
+    pub(crate) fn new(lineage: Lineage) -> Self {
+        let ring = &lineage.settings().ring;
+        let block = (ring.full == RingFull::Block).then_some(ring.full_deadline);
+        Self { lineage, level: AtomicU8::new(Severity::Trace as u8), block }
     }
 
-    pub(crate) fn registry(&self) -> &Registry {
-        &self.registry
+    pub(crate) fn lineage(&self) -> &Lineage {
+        &self.lineage
     }
 
     pub(crate) fn set_level(&self, level: Severity) {
@@ -220,15 +225,20 @@ impl Calls {
 
     /// Tries again until there is room or the policy's deadline has passed.
     #[cold]
-    fn push_when_there_is_room(&self, record: &Record<'_>) -> Result<(), Code> {
-        let start = self.clock.moment();
+    fn push_when_there_is_room(
+        &self,
+        registry: &Registry,
+        record: &Record<'_>,
+    ) -> Result<(), Code> {
+        let clock = self.lineage.clock();
+        let start = clock.moment();
         let patience = self.block.unwrap_or_default();
         loop {
-            self.registry.arena().wake_consumer();
+            registry.arena().wake_consumer();
             std::thread::sleep(BLOCK_POLL);
             let mut outcome = Ok(());
-            let is_last_try = self.clock.moment().since(start) >= patience;
-            let called = self.registry.with(|producer| {
+            let is_last_try = clock.moment().since(start) >= patience;
+            let called = registry.with(|producer| {
                 outcome = producer.push(record);
                 // Only the refusal that the caller gets is counted.
                 if is_last_try { outcome } else { Ok(()) }

@@ -7,7 +7,6 @@ use std::fmt;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
@@ -88,6 +87,10 @@ pub struct SenderStats {
     pub stored_bytes: u64,
     /// Records of earlier runs that were waiting when their slots were adopted and are delivered now.
     pub adopted_delivered: u64,
+    /// Records of earlier runs that were given up now.
+    pub adopted_dropped: u64,
+    /// Whether the slots of dead processes were all found, so that the figures include them.
+    pub adoption_done: bool,
     /// Slots of dead processes that are not empty yet.
     pub adopted_slots: u64,
     /// Bytes of acknowledged batches on the wire.
@@ -106,22 +109,9 @@ pub struct Counters {
     /// The batcher's.
     pub batch: BatchCounters,
     sender: Mutex<SenderStats>,
-    adoption_done: AtomicBool,
 }
 
 impl Counters {
-    /// Notes whether the sender's figures include all slots of dead processes.
-    pub fn note_adoption(&self, is_done: bool) {
-        // Release: partner is `adoption_done`; the figures were stored before.
-        self.adoption_done.store(is_done, Ordering::Release);
-    }
-
-    /// Whether the sender's figures include all slots of dead processes.
-    pub fn adoption_done(&self) -> bool {
-        // Acquire: partner is `note_adoption`.
-        self.adoption_done.load(Ordering::Acquire)
-    }
-
     /// The sender's latest figures, to be replaced or copied; held for a copy's time only.
     pub fn sender(&self) -> MutexGuard<'_, SenderStats> {
         // A poisoned lock guards a snapshot that is replaced as a whole.

@@ -41,8 +41,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
         ],
     ),
-    ("client", &["logger", "pipeline", "config", "record", "stats", "ids", "error"]),
-    ("logger", &["ring", "record", "clock", "ids", "error"]),
+    ("client", &["logger", "lineage", "config", "record", "stats", "ids", "error"]),
+    ("logger", &["lineage", "config", "ring", "record", "ids", "error"]),
+    ("lineage", &["pipeline", "config", "ring", "clock", "sys"]),
     ("receiver", COMMAND),
     ("shim", COMMAND),
     ("bin", COMMAND),
@@ -71,7 +72,8 @@ const COMMAND: &[&str] = &[
 ];
 
 /// Where `unsafe` may stand, apart from inline test modules (loom's cells need it).
-const UNSAFE_IN: &[&str] = &["src/sys/", "src/sys.rs", "src/ring/raw.rs", "bindings/c/"];
+const UNSAFE_IN: &[&str] =
+    &["src/sys/", "src/sys.rs", "src/ring/raw.rs", "bindings/c/", "tests/fork.rs"];
 
 /// Where an atomic ordering may be chosen.
 const ORDERINGS_IN: &[&str] = &[
@@ -83,6 +85,7 @@ const ORDERINGS_IN: &[&str] = &[
     "src/spool/",
     "src/clock.rs",
     "src/pipeline/",
+    "src/lineage.rs",
     "src/logger.rs",
     "src/receiver/",
     "src/bin/",

@@ -287,12 +287,18 @@ impl Batcher {
         }
     }
 
+    /// Sleeps until there may be something to do. Where the rings cannot be drained, because the spool or all
+    /// workers are busy, a fuller arena changes nothing: then only the pause, a worker or a flush ends the sleep.
     fn sleep(&mut self) {
         let mut pause = self.pause;
         if self.blocked.is_some() {
             pause = RETRY_INTERVAL;
         } else if !self.slice.is_empty() {
             pause = pause.min(self.settings.linger.saturating_sub(self.age()));
+        }
+        if self.blocked.is_some() || !self.workers.has_room() {
+            std::thread::park_timeout(pause);
+            return;
         }
         if self.arena.set_consumer_sleeps(true) {
             std::thread::park_timeout(pause);

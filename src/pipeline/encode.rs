@@ -4,6 +4,7 @@
 //! stream, and the estimate of the compression ratio. Invariant: every record of the slice is in
 //! exactly one batch of the group, or counted as malformed; record numbers follow on without holes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -21,6 +22,9 @@ use crate::ids::InstanceId;
 use crate::ids::RingPosition;
 use crate::ids::StreamId;
 use crate::pipeline::mapping::Mapping;
+use crate::pipeline::placement;
+use crate::pipeline::placement::Placement;
+use crate::pipeline::placement::STREAMS_MAX;
 use crate::record::ParseError;
 use crate::record::RecordView;
 use crate::record::Severity;
@@ -33,8 +37,9 @@ pub const SLICE_BYTES_MAX: usize = 2 << 20;
 const RATIO_AT_START: f64 = 2.0;
 /// How much one batch moves the estimate.
 const RATIO_WEIGHT: f64 = 0.2;
-/// Streams at most: the size of an arena's directory of them.
-const STREAMS_MAX: usize = 64;
+/// Batches of keyed records in one slice at most. There are more only where a slice holds more
+/// different keys than that before the cluster was ever reached; then the rest waits as one batch for any partition.
+const KEYED_OPEN_MAX: usize = 1 << 14;
 /// Bodies that are kept for reuse.
 const SPARE_BODIES_MAX: usize = 8;
 /// What a reader finds in place of a record that could not be read.
@@ -68,6 +73,7 @@ pub struct Ticket {
 #[derive(Debug)]
 pub struct SealedBatch {
     stream: StreamId,
+    partition: i32,
     severity_max: u8,
     identity: BatchIdentity,
     sealed: Sealed,
@@ -119,7 +125,7 @@ impl SealedGroup {
             .iter()
             .map(|batch| spool::Batch {
                 topic: topic(batch.stream),
-                partition: -1,
+                partition: batch.partition,
                 severity_max: batch.severity_max,
                 batch_number: batch.identity.batch,
                 first_record: batch.identity.first_record,
@@ -140,6 +146,8 @@ pub struct Options {
     pub instance: InstanceId,
     /// Batch and codec settings.
     pub batch: Arc<BatchSettings>,
+    /// Where keyed records go; none where every receiver takes them.
+    pub placement: Option<Arc<Placement>>,
 }
 
 #[derive(Default)]
@@ -153,7 +161,10 @@ pub struct Encoder {
     options: Options,
     compressor: Compressor,
     mapping: Mapping,
+    /// Without keys, by stream.
     open: Vec<OpenBatch>,
+    /// With keys, by stream and mark of the partition.
+    keyed: BTreeMap<(StreamId, i32), OpenBatch>,
     spare_bodies: Vec<Vec<u8>>,
     ratio: f64,
 }
@@ -172,7 +183,15 @@ impl Encoder {
         let compressor = Compressor::new(codec, level)?;
         let mapping = Mapping::new(options.batch.format, options.batch.timestamps);
         let ratio = if codec == Codec::None { 1.0 } else { RATIO_AT_START };
-        Ok(Self { options, compressor, mapping, open: Vec::new(), spare_bodies: Vec::new(), ratio })
+        Ok(Self {
+            options,
+            compressor,
+            mapping,
+            open: Vec::new(),
+            keyed: BTreeMap::new(),
+            spare_bodies: Vec::new(),
+            ratio,
+        })
     }
 
     /// Raw bytes that are expected to compress to `batch.bytes`.
@@ -222,6 +241,7 @@ impl Encoder {
             slice_bytes,
         };
         self.open.iter_mut().for_each(|open| open.builder.clear());
+        self.keyed.clear();
         for encoded in slice.encoded_records() {
             match parse(encoded) {
                 Ok(record) if usize::from(record.stream.0) < STREAMS_MAX => {
@@ -238,8 +258,13 @@ impl Encoder {
         }
         for stream in 0..self.open.len() {
             if !self.open[stream].builder.is_empty() {
-                self.seal(StreamId(stream as u16), &mut group)?;
+                let mut open = std::mem::take(&mut self.open[stream]);
+                self.seal((StreamId(stream as u16), placement::ANY), &mut open, &mut group)?;
+                self.open[stream] = open;
             }
+        }
+        for (place, mut open) in std::mem::take(&mut self.keyed) {
+            self.seal(place, &mut open, &mut group)?;
         }
         group.slice_bytes = self.slice_bytes();
         Ok(group)

@@ -251,7 +251,7 @@ impl Pipeline {
 
     /// Whether the slots of dead processes were all looked at, so that `stored` includes them.
     pub fn adoption_done(&self) -> bool {
-        self.counters.adoption_done()
+        self.counters.sender().adoption_done
     }
 
     /// Refuses new records, commits what was accepted, waits for it until `deadline`, ends the threads.
@@ -276,6 +276,14 @@ impl Pipeline {
             // Everything is resolved; what could not be removed is removed by the next process.
             Err(_kept) => is_resolved,
         }
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        // Left running where it was not stopped. In a forked child these are the parent's threads, whose
+        // handles must not even be dropped: their stacks belong to threads of the child by now.
+        std::mem::forget(self.threads.take());
     }
 }
 

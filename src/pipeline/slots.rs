@@ -7,10 +7,12 @@
 //!
 //! Owns their life: made under a fresh instance id, adopted when their owner is dead (its record lock is gone;
 //! never by a timeout, never by a pid), removed when everything in them is delivered. Only files whose
-//! names are known are ever removed; whatever else lies there keeps the directory.
+//! names are known are ever removed; whatever else lies there keeps the directory. [`find`] only looks.
 
 use std::fs;
 use std::io;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -24,6 +26,8 @@ use crate::sys::lock::SlotLock;
 
 /// The arena's file in a slot's ring directory.
 pub const ARENA_FILE: &str = "arena";
+/// An arena that could not be read, kept.
+const UNREADABLE_ARENA_FILE: &str = "arena.unreadable";
 /// Says where the slot's ring directory is; one line, a path.
 const SLOT_FILE: &str = "slot";
 /// Tries to find an instance id whose directory is ours.
@@ -69,6 +73,50 @@ pub struct Slot {
     _locks: Vec<SlotLock>,
 }
 
+/// Whether the process whose slot it is runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// It holds the slot's lock.
+    Alive,
+    /// Nobody holds the lock: the next process of the name takes the slot over.
+    Dead,
+    /// The lock could not be looked at, and why.
+    Unknown(String),
+}
+
+/// A slot that was found, whoever owns it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundSlot {
+    /// The application's name.
+    pub name: String,
+    /// Whose slot it is, or was.
+    pub instance: InstanceId,
+    /// The directory of the spool.
+    pub spool_dir: PathBuf,
+    /// Bytes of the arena; none where it is gone or out of reach.
+    pub arena_bytes: Option<u64>,
+    /// Its process.
+    pub owner: Owner,
+}
+
+/// Every slot below the spool root `root`, by name and instance. Takes nothing, changes nothing; other
+/// files and directories are passed over.
+///
+/// # Errors
+///
+/// When `root` cannot be listed.
+pub fn find(root: &Path) -> io::Result<Vec<FoundSlot>> {
+    let mut names: Vec<_> =
+        fs::read_dir(root)?.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
+    names.sort_unstable();
+    let mut found = Vec::new();
+    for name in names {
+        let roots = Roots { ring: root.to_owned(), spool: root.to_owned(), name };
+        found.extend(roots.instances().into_iter().map(|instance| roots.look_at(instance)));
+    }
+    Ok(found)
+}
+
 impl Roots {
     /// The roots for these settings; `None` stands for the default.
     pub fn new(ring_dir: Option<&Path>, spool_dir: Option<&Path>, name: &str) -> Self {
@@ -94,18 +142,45 @@ impl Roots {
 
     /// Takes over every slot of the name whose owner is dead. What cannot be read is left as it is.
     pub fn adopt_dead(&self) -> Vec<Slot> {
+        self.instances().into_iter().filter_map(|instance| self.adopt(instance)).collect()
+    }
+
+    fn instances(&self) -> Vec<InstanceId> {
         let Ok(entries) = fs::read_dir(self.spool.join(&self.name)) else { return Vec::new() };
         let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
         let mut instances: Vec<_> = names.filter_map(|name| InstanceId::parse(&name)).collect();
+        instances.retain(|instance| !is_ring_directory_only(&self.spool_dir(*instance)));
         instances.sort_unstable();
-        instances.into_iter().filter_map(|instance| self.adopt(instance)).collect()
+        instances
+    }
+
+    fn look_at(&self, instance: InstanceId) -> FoundSlot {
+        let spool_dir = self.spool_dir(instance);
+        let arena = self.recorded_ring_dir(instance).join(ARENA_FILE);
+        let owner = match SlotLock::probe(&spool_dir) {
+            Ok(true) => Owner::Alive,
+            Ok(false) => Owner::Dead,
+            Err(error) => Owner::Unknown(error.to_string()),
+        };
+        FoundSlot {
+            name: self.name.clone(),
+            instance,
+            spool_dir,
+            arena_bytes: fs::symlink_metadata(arena).ok().map(|metadata| metadata.len()),
+            owner,
+        }
+    }
+
+    /// The ring directory that the slot's file names.
+    fn recorded_ring_dir(&self, instance: InstanceId) -> PathBuf {
+        let recorded = read_line(&self.spool_dir(instance).join(SLOT_FILE));
+        recorded.map_or_else(|_| self.ring_dir(instance), PathBuf::from)
     }
 
     fn adopt(&self, instance: InstanceId) -> Option<Slot> {
         let spool_dir = self.spool_dir(instance);
         let mut locks = vec![SlotLock::acquire(&spool_dir).ok()??];
-        let ring_dir = fs::read_to_string(spool_dir.join(SLOT_FILE))
-            .map_or_else(|_| self.ring_dir(instance), |text| PathBuf::from(text.trim_end()));
+        let ring_dir = self.recorded_ring_dir(instance);
         if ring_dir != spool_dir && ring_dir.is_dir() {
             locks.push(SlotLock::acquire(&ring_dir).ok()??);
         }
@@ -170,7 +245,7 @@ impl Slot {
 
     /// Keeps an arena that could not be read, under another name, for whoever wants to look at it.
     pub fn set_arena_aside(&self) -> io::Result<()> {
-        fs::rename(self.arena_path(), self.ring_dir.join("arena.unreadable"))
+        fs::rename(self.arena_path(), self.ring_dir.join(UNREADABLE_ARENA_FILE))
     }
 
     /// Removes the slot after its spool's files were removed.
@@ -193,14 +268,33 @@ impl Slot {
     }
 }
 
+/// Whether `dir` holds rings of a slot whose spool lies elsewhere: that is adopted from there, with the
+/// positions that its spool tells.
+fn is_ring_directory_only(dir: &Path) -> bool {
+    let ring_files = [LOCK_FILE, ARENA_FILE, UNREADABLE_ARENA_FILE];
+    let Ok(mut entries) = fs::read_dir(dir) else { return false };
+    entries.all(|entry| entry.is_ok_and(|e| ring_files.iter().any(|file| e.file_name() == *file)))
+}
+
+/// The line in a small file; a link, a pipe, or a file that is longer than any path, is none.
+fn read_line(path: &Path) -> io::Result<String> {
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
+        .open(path)?;
+    let mut text = String::new();
+    file.take(libc::PATH_MAX as u64 + 1).read_to_string(&mut text)?;
+    text.strip_suffix('\n').map(str::to_owned).ok_or(io::ErrorKind::InvalidData.into())
+}
+
 fn random_instance() -> io::Result<InstanceId> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
     Ok(InstanceId(bytes))
 }
 
-/// A directory of ours on the system's tmpfs, else below the temporary directory.
-fn default_root() -> PathBuf {
+/// Where slots live by default: a directory of ours on the system's tmpfs, else below the temporary one.
+pub fn default_root() -> PathBuf {
     let leaf = format!("logdrive-{}", file::effective_user());
     let shared_memory = Path::new("/dev/shm");
     let is_tmpfs = FileSystem::of(shared_memory).is_ok_and(|system| system.is_tmpfs());
@@ -233,6 +327,35 @@ mod tests {
         adopted.into_iter().for_each(|slot| slot.remove().unwrap());
         assert!(!spool_dir.exists());
         assert!(roots.adopt_dead().is_empty());
+    }
+
+    #[test]
+    fn slots_are_found_with_their_owners_and_strangers_are_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let roots = roots(dir.path());
+        let slot = roots.create().unwrap();
+        fs::write(slot.arena_path(), b"arena").unwrap();
+        fs::write(roots.spool.join("file"), b"").unwrap();
+        fs::create_dir_all(roots.spool.join("test/no-instance")).unwrap();
+        let found = find(&roots.spool).unwrap();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].name.as_str(), found[0].instance), ("test", slot.instance()));
+        assert_eq!((&found[0].owner, found[0].arena_bytes), (&Owner::Alive, Some(5)));
+        drop(slot);
+        assert_eq!(find(&roots.spool).unwrap()[0].owner, Owner::Dead);
+        assert!(find(&dir.path().join("absent")).is_err());
+    }
+
+    #[test]
+    fn the_rings_of_a_slot_whose_spool_lies_elsewhere_are_no_slot() {
+        let dir = tempfile::tempdir().unwrap();
+        let slot = roots(dir.path()).create().unwrap();
+        fs::write(slot.arena_path(), b"arena").unwrap();
+        drop(slot);
+        let beside = Roots::new(Some(&dir.path().join("ring")), None, "test");
+        assert!(beside.adopt_dead().is_empty(), "its spool would be thought empty");
+        assert_eq!(find(&dir.path().join("ring")).unwrap(), []);
+        assert_eq!(roots(dir.path()).adopt_dead().len(), 1);
     }
 
     #[test]

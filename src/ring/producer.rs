@@ -17,6 +17,7 @@ use crate::ring::layout::kind;
 use crate::ring::layout::state;
 use crate::ring::position::Word;
 use crate::ring::raw::Cursor;
+use crate::sys::fork;
 
 /// Why a record was not accepted; each has its counter in the mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,6 +66,8 @@ pub struct Producer {
     arena: Arc<Arena>,
     ring: RingId,
     cursor: Cursor,
+    /// The process that claimed the ring: a forked child must not touch it.
+    generation: u64,
     /// Logical position of the cursor; at most one padding or aborted claim above the published tail.
     position: u64,
     chunk: Option<u32>,
@@ -75,7 +78,8 @@ impl Producer {
     pub fn claim(arena: Arc<Arena>) -> Option<Self> {
         let ring = arena.claim_ring()?;
         let position = arena.ring_word(ring, layout::RING_TAIL_AT).load_own();
-        Some(Self { arena, ring, cursor: Cursor::empty(), position, chunk: None })
+        let generation = fork::generation();
+        Some(Self { arena, ring, generation, cursor: Cursor::empty(), position, chunk: None })
     }
 
     /// The ring's index.
@@ -292,6 +296,10 @@ impl Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
+        if self.generation != fork::generation() {
+            // A forked child's copy: the ring is its parent's, who goes on with it.
+            return;
+        }
         // Release: the consumer that sees CLOSED sees the last tail too.
         self.word(layout::RING_STATE_AT).store_release(state::CLOSED);
     }

@@ -48,7 +48,6 @@ use crate::spool::ledger::LedgerFile;
 use crate::spool::ledger::Tally;
 use crate::spool::quarantine::Quarantine;
 use crate::spool::reader::Backlog;
-use crate::spool::recovery::SEGMENT_BYTES_MAX;
 use crate::spool::recovery::Unrecovered;
 use crate::spool::shared::Shared;
 use crate::spool::track::Mark;
@@ -70,7 +69,10 @@ mod types;
 mod writer;
 
 pub use crate::spool::frame::Frame;
+pub use crate::spool::quarantine::QUARANTINE_DIR;
 pub use crate::spool::reader::Reader;
+pub use crate::spool::recovery::SEGMENT_BYTES_MAX;
+pub use crate::spool::segment::SEGMENT_EXTENSION;
 pub use crate::spool::types::*;
 pub use crate::spool::writer::Writer;
 

@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use crate::ids::RingId;
 use crate::ids::RingPosition;
+use crate::spool::format;
 use crate::spool::format::ALIGNMENT;
 use crate::spool::format::Address;
 use crate::spool::format::DATA_START;
@@ -20,6 +21,7 @@ use crate::spool::format::FrameHeader;
 use crate::spool::format::GROUP_HEADER_BYTES;
 use crate::spool::format::GroupHeader;
 use crate::spool::format::array_at;
+use crate::spool::types::Binding;
 
 /// The bytes of a segment file. The words of a frame that change are never asked for, as long as
 /// the frame is good.
@@ -204,6 +206,26 @@ impl Survey {
             self.next_group += 1;
             self.batches += 1;
         }
+    }
+}
+
+/// Slot, generation and binding of the newest whole slot of the frame at `offset`.
+pub fn newest_binding(
+    address: &Address,
+    offset: usize,
+    words: &[[u64; 6]; 2],
+) -> Option<(usize, u32, Binding)> {
+    let slots = [0, 1].map(|slot| {
+        let decoded = format::decode_binding(address, offset, &words[slot]);
+        decoded.map(|(generation, binding)| (slot, generation, binding))
+    });
+    match slots {
+        // Serial-number comparison: the generation may wrap.
+        [Some(first), Some(second)] => {
+            let second_is_newer = second.1.wrapping_sub(first.1).cast_signed() > 0;
+            Some(if second_is_newer { second } else { first })
+        }
+        [first, second] => first.or(second),
     }
 }
 

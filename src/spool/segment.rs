@@ -20,6 +20,7 @@ use crate::spool::format::DATA_START;
 use crate::spool::format::FRAME_BINDINGS;
 use crate::spool::format::FRAME_STATE;
 use crate::spool::format::SegmentHeader;
+use crate::spool::scan;
 use crate::spool::scan::Source;
 use crate::spool::types::Binding;
 use crate::sys::append::AppendReader;
@@ -128,22 +129,13 @@ impl Segment {
     }
 
     fn newest_binding(&self, offset: usize) -> Option<(usize, u32, Binding)> {
-        let slots = [0, 1].map(|slot| {
-            let words = std::array::from_fn(|index| {
+        let words = [0, 1].map(|slot| {
+            std::array::from_fn(|index| {
                 // Acquire: with the stores in `set_binding`.
                 self.binding_word(offset, slot, index).load(Ordering::Acquire)
-            });
-            format::decode_binding(&self.address, offset, &words)
-                .map(|(generation, binding)| (slot, generation, binding))
+            })
         });
-        match slots {
-            // Serial-number comparison: the generation may wrap.
-            [Some(first), Some(second)] => {
-                let second_is_newer = second.1.wrapping_sub(first.1).cast_signed() > 0;
-                Some(if second_is_newer { second } else { first })
-            }
-            [first, second] => first.or(second),
-        }
+        scan::newest_binding(&self.address, offset, &words)
     }
 
     fn state_word(&self, offset: usize) -> &AtomicU64 {

@@ -19,6 +19,8 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use crate::sys::file::check_own_file;
+use crate::sys::fork;
+use crate::sys::set_once::SetOnce;
 
 /// The name of the lock file in a slot's directory.
 pub const LOCK_FILE: &str = "lock";
@@ -26,8 +28,15 @@ pub const LOCK_FILE: &str = "lock";
 /// Device and inode of a slot's directory.
 type DirectoryId = (u64, u64);
 
-/// Directories whose lock this process holds; also serialises every opening of a lock file.
-static HELD: Mutex<BTreeSet<DirectoryId>> = Mutex::new(BTreeSet::new());
+/// What one process holds; a forked child starts with an empty list of its own, since record locks are
+/// not inherited, and since the parent's list may have been locked by another thread at that moment.
+struct Process {
+    generation: u64,
+    held: Mutex<BTreeSet<DirectoryId>>,
+    child: SetOnce<Process>,
+}
+
+static FIRST: SetOnce<Process> = SetOnce::new();
 
 /// The ownership of one slot directory, held until dropped or until the process ends.
 #[derive(Debug)]
@@ -101,8 +110,28 @@ impl Drop for SlotLock {
     }
 }
 
+/// Directories whose lock this process holds; also serialises every opening of a lock file.
 fn held() -> MutexGuard<'static, BTreeSet<DirectoryId>> {
-    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+    let generation = fork::generation();
+    let mut place = &FIRST;
+    loop {
+        let process = match place.get() {
+            Some(process) => process,
+            None => {
+                let held = Mutex::default();
+                let fresh = Process { generation, held, child: SetOnce::new() };
+                // Where another thread was faster, its list is found in the next round.
+                match place.set(Box::new(fresh)) {
+                    Ok(process) => process,
+                    Err(_slower) => continue,
+                }
+            }
+        };
+        if process.generation == generation {
+            return process.held.lock().unwrap_or_else(PoisonError::into_inner);
+        }
+        place = &process.child;
+    }
 }
 
 fn directory_id(dir: &Path) -> io::Result<DirectoryId> {

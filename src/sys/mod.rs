@@ -6,8 +6,10 @@
 
 pub mod append;
 pub mod file;
+pub mod fork;
 pub mod lock;
 pub mod mapping;
 pub mod memory;
+pub mod set_once;
 pub mod signals;
 pub mod tsc;

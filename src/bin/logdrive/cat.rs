@@ -1,6 +1,5 @@
 //! `logdrive cat`: the records of receivers' directories, each once.
 
-use std::collections::HashMap;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
@@ -9,23 +8,16 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use logdrive::batch::RecordIter;
 use logdrive::batch::RecordView;
 use logdrive::batch::identity::IDENTITY_NAME;
 use logdrive::inspect::catalogue::Catalogue;
-use logdrive::inspect::catalogue::Entry;
-use logdrive::inspect::segment::Found;
-use logdrive::inspect::segment::SegmentReader;
-use logdrive::inspect::source;
-use logdrive::inspect::source::SourceFile;
+use logdrive::inspect::records;
+use logdrive::inspect::records::CataloguedRecord;
 use logdrive::inspect::survey;
 use logdrive::inspect::survey::Owner;
 
 use crate::Outcome;
 use crate::json;
-
-/// Segment files open at once.
-const OPEN_FILES_MAX: usize = 64;
 
 /// Print the records of receivers' directories, each once.
 ///
@@ -54,6 +46,9 @@ enum Format {
 
 pub fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     let catalogue = Catalogue::of(&arguments.dirs, arguments.topic.as_deref())?;
+    if catalogue.files.is_empty() && arguments.topic.is_none() {
+        eprintln!("logdrive: no receiver's files in these directories");
+    }
     let mut printer = Printer {
         out: BufWriter::with_capacity(1 << 20, io::stdout().lock()),
         format: arguments.format,
@@ -81,31 +76,7 @@ fn print_all(
     catalogue: &Catalogue,
     printer: &mut Printer<impl Write>,
 ) -> Result<(), Box<dyn Error>> {
-    let mut readers: HashMap<usize, SegmentReader> = HashMap::new();
-    let mut scratch = Vec::new();
-    for entry in &catalogue.entries {
-        let file = &catalogue.files[entry.file];
-        if readers.len() >= OPEN_FILES_MAX && !readers.contains_key(&entry.file) {
-            readers.clear();
-        }
-        let reader = match readers.entry(entry.file) {
-            std::collections::hash_map::Entry::Occupied(open) => open.into_mut(),
-            std::collections::hash_map::Entry::Vacant(closed) => closed
-                .insert(SegmentReader::open(&file.path).map_err(source::error_at(&file.path))?),
-        };
-        reader.seek(entry.position).map_err(source::error_at(&file.path))?;
-        let found = reader.next_found().map_err(source::error_at(&file.path))?;
-        let Some(Found::Batch(batch)) = found else {
-            return Err(format!("{} changed while it was read", file.path.display()).into());
-        };
-        let records = survey::uncompressed(&batch.header, batch.body, &mut scratch)?;
-        let records = RecordIter::new(&batch.header, records).skip(entry.index as usize);
-        for (number, record) in (0u32..).zip(records.take(entry.count as usize)) {
-            let record = record?;
-            let offset = batch.header.base_offset.saturating_add(record.offset_delta.into());
-            printer.print(file, entry, number, offset, &record)?;
-        }
-    }
+    records::for_each(catalogue, |record| Ok::<_, Box<dyn Error>>(printer.print(record)?))?;
     Ok(printer.out.flush()?)
 }
 
@@ -116,37 +87,24 @@ struct Printer<W: Write> {
 }
 
 impl<W: Write> Printer<W> {
-    fn print(
-        &mut self,
-        file: &SourceFile,
-        entry: &Entry,
-        number: u32,
-        offset: i64,
-        record: &RecordView<'_>,
-    ) -> io::Result<()> {
+    fn print(&mut self, record: &CataloguedRecord<'_>) -> io::Result<()> {
         if self.format == Format::Text {
             // A report of a loss is ours, not a line that somebody logged.
-            if record.headers().any(|(name, _)| name == survey::LOSS_NAME) {
+            if record.view.headers().any(|(name, _)| name == survey::LOSS_NAME) {
                 return Ok(());
             }
-            self.out.write_all(record.value.unwrap_or_default())?;
+            self.out.write_all(record.view.value.unwrap_or_default())?;
             return self.out.write_all(b"\n");
         }
         self.line.clear();
-        json_line(&mut self.line, file, entry, number, offset, record);
+        json_line(&mut self.line, record);
         self.line.push('\n');
         self.out.write_all(self.line.as_bytes())
     }
 }
 
-fn json_line(
-    line: &mut String,
-    file: &SourceFile,
-    entry: &Entry,
-    number: u32,
-    offset: i64,
-    record: &RecordView<'_>,
-) {
+fn json_line(line: &mut String, found: &CataloguedRecord<'_>) {
+    let CataloguedRecord { file, entry, number, offset, view: record } = found;
     line.push_str("{\"topic\":");
     json::string(line, &file.partition.topic);
     let (partition, timestamp) = (file.partition.partition, record.timestamp_ms);
@@ -154,7 +112,7 @@ fn json_line(
     let _infallible =
         write!(line, ",\"partition\":{partition},\"offset\":{offset},\"timestamp\":{timestamp}");
     if let Owner::Ours { instance, first_record } = entry.owner {
-        let record_number = first_record.saturating_add(number.into());
+        let record_number = first_record.saturating_add((*number).into());
         let _infallible = write!(line, ",\"instance\":\"{instance}\",\"record\":{record_number}");
         if let Some(loss) = survey::loss(record, instance) {
             let survey::Loss { first_record, count, cause, .. } = loss;

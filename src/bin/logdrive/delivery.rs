@@ -1,10 +1,8 @@
-//! What `ship` and `drain` share: wait for the acknowledgements, show how it goes, sum it up.
+//! What `ship` and `drain` share: wait for the acknowledgements and show how it goes.
 //!
 //! On a terminal a line with rate and backlog on standard error, silent otherwise; SIGINT and SIGTERM end the
 //! waiting, and what is not acknowledged by then stays stored.
 
-use std::error::Error;
-use std::fmt::Write as _;
 use std::io;
 use std::io::IsTerminal;
 use std::io::Write as _;
@@ -14,14 +12,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use logdrive::Client;
-use logdrive::Snapshot;
 use logdrive::clock::Clock;
 use logdrive::ids::Moment;
 use signal_hook::consts::SIGINT;
 use signal_hook::consts::SIGTERM;
 
-use crate::Outcome;
-use crate::json;
+use crate::summary::Summary;
 
 /// Pause between two looks at the figures.
 const POLL: Duration = Duration::from_millis(20);
@@ -45,16 +41,12 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Starts to watch `client`; `deadline` counts from [`Delivery::finish`].
-    pub fn start(client: Client, deadline: Option<Duration>) -> io::Result<Self> {
-        let is_stopping = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            signal_hook::flag::register(signal, is_stopping.clone())?;
-        }
+    /// Starts to watch `client`; `deadline` counts from [`Delivery::finish`], `is_stopping` ends it early.
+    pub fn start(client: Client, deadline: Option<Duration>, is_stopping: Arc<AtomicBool>) -> Self {
         let clock = Clock::start();
         let now = clock.moment();
         let is_terminal = io::stderr().is_terminal();
-        Ok(Self {
+        Self {
             client,
             clock,
             start: now,
@@ -63,7 +55,7 @@ impl Delivery {
             is_stopping,
             is_terminal,
             noted: 0,
-        })
+        }
     }
 
     /// The client.
@@ -100,15 +92,16 @@ impl Delivery {
         // A terminal that is gone is no reason to stop shipping.
         let _gone = write!(
             err,
-            "\r{:>11} accepted {delivered:>11} acknowledged {:>9.0}/s {:>11} stored {connected} connected\x1b[K",
+            "\r{} read, {delivered} delivered, {:.0}/s, {} waiting, {connected} of {} connected\x1b[K",
             stats.accepted,
             delivered as f64 / seconds.max(0.001),
-            stats.sender.stored,
+            Summary::of(&stats, seconds).stored,
+            stats.sender.receivers.len(),
         );
     }
 
     /// Waits until everything is acknowledged, the deadline or a signal; then sums up.
-    pub fn finish(mut self, as_json: bool) -> Result<Outcome, Box<dyn Error>> {
+    pub fn finish(mut self) -> Summary {
         let waiting_since = self.clock.moment();
         loop {
             let now = self.clock.moment();
@@ -136,102 +129,17 @@ impl Delivery {
         // What is still stored is in the figures already.
         let _stored =
             self.client.close(if stats.sender.stored == 0 { CLOSE_DEADLINE } else { POLL });
-        report(&stats, seconds, as_json)
+        Summary::of(&stats, seconds)
     }
 }
 
-/// Prints the summary; good only where nothing was refused or dropped and nothing is left.
-fn report(stats: &Snapshot, seconds: f64, as_json: bool) -> Result<Outcome, Box<dyn Error>> {
-    if as_json {
-        println!("{}", summary_json(stats, seconds));
-    } else {
-        eprintln!("{}", summary_text(stats, seconds));
+/// A flag that SIGINT and SIGTERM raise.
+pub fn stop_flag() -> io::Result<Arc<AtomicBool>> {
+    let is_stopping = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, is_stopping.clone())?;
     }
-    let unsettled =
-        stats.accepted.saturating_sub(stats.sender.delivered + stats.sender.unconfirmed);
-    let is_good = unsettled == 0
-        && stats.sender.stored == 0
-        && stats.refused_total() == 0
-        && stats.dropped_total() == 0
-        && stats.sender.damaged == 0;
-    Ok(if is_good { Outcome::Good } else { Outcome::Bad })
-}
-
-/// Records neither acknowledged nor given up: in the spool, or still in the rings.
-fn stored(stats: &Snapshot) -> u64 {
-    let ended = stats.sender.delivered
-        + stats.sender.unconfirmed
-        + stats.sender.damaged
-        + stats.dropped_total();
-    stats.sender.stored.max(stats.accepted.saturating_sub(ended))
-}
-
-fn summary_text(stats: &Snapshot, seconds: f64) -> String {
-    let mut text = format!(
-        "accepted {}, acknowledged {}, stored {}, {:.1} s, {:.0} records/s, {} bytes in, {} bytes sent",
-        stats.accepted,
-        stats.sender.delivered,
-        stored(stats),
-        seconds,
-        stats.sender.delivered as f64 / seconds.max(0.001),
-        stats.bytes_in,
-        stats.sender.bytes_wire,
-    );
-    if stats.sender.adopted_delivered > 0 {
-        let _infallible = write!(text, ", {} of earlier runs", stats.sender.adopted_delivered);
-    }
-    for (reason, count) in &stats.refused {
-        let _infallible = write!(text, "; refused ({reason}): {count}");
-    }
-    for (reason, count) in &stats.sender.dropped {
-        let _infallible = write!(text, "; dropped ({reason}): {count}");
-    }
-    text
-}
-
-fn summary_json(stats: &Snapshot, seconds: f64) -> String {
-    let mut out = String::new();
-    let _infallible = write!(
-        out,
-        "{{\"accepted\":{},\"delivered\":{},\"unconfirmed\":{},\"adopted_delivered\":{},\"dropped\":",
-        stats.accepted,
-        stats.sender.delivered,
-        stats.sender.unconfirmed,
-        stats.sender.adopted_delivered,
-    );
-    counts(&mut out, &stats.sender.dropped);
-    out.push_str(",\"refused\":");
-    counts(&mut out, &stats.refused);
-    let _infallible = write!(
-        out,
-        ",\"damaged\":{},\"stored\":{},\"bytes_in\":{},\"bytes_wire\":{},\"seconds\":{seconds:.3},\
-         \"receivers\":[",
-        stats.sender.damaged,
-        stored(stats),
-        stats.bytes_in,
-        stats.sender.bytes_wire,
-    );
-    for (index, receiver) in stats.sender.receivers.iter().enumerate() {
-        let comma = if index > 0 { "," } else { "" };
-        let _infallible = write!(out, "{comma}{{\"address\":");
-        json::string(&mut out, &receiver.address);
-        let _infallible = write!(
-            out,
-            ",\"batches\":{},\"records\":{},\"bytes\":{}}}",
-            receiver.batches, receiver.records, receiver.bytes
-        );
-    }
-    out.push_str("]}");
-    out
-}
-
-fn counts(out: &mut String, counts: &[(&'static str, u64)]) {
-    out.push('{');
-    for (index, (reason, count)) in counts.iter().enumerate() {
-        let comma = if index > 0 { "," } else { "" };
-        let _infallible = write!(out, "{comma}\"{reason}\":{count}");
-    }
-    out.push('}');
+    Ok(is_stopping)
 }
 
 /// A duration as options are written: a number with ms, s, m or h.

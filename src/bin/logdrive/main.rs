@@ -6,9 +6,13 @@
 
 mod cat;
 mod delivery;
+mod drain;
 mod json;
 mod receive;
 mod ship;
+mod spool;
+mod summary;
+mod target;
 mod verify;
 
 use std::process::ExitCode;
@@ -30,6 +34,8 @@ enum Command {
     Ship(ship::Arguments),
     Cat(cat::Arguments),
     Verify(verify::Arguments),
+    Spool(spool::Arguments),
+    Drain(drain::Arguments),
 }
 
 /// What a subcommand that ran found.
@@ -47,6 +53,8 @@ fn main() -> ExitCode {
         Command::Ship(arguments) => ship::run(&arguments),
         Command::Cat(arguments) => cat::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Spool(arguments) => spool::run(&arguments),
+        Command::Drain(arguments) => drain::run(&arguments),
     };
     match outcome {
         Ok(Outcome::Good) => ExitCode::SUCCESS,

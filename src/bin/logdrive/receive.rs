@@ -115,6 +115,9 @@ fn summary(stats: &Stats) -> String {
 }
 
 fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    if !text.contains(':') {
+        return Err("write it as HOST:PORT".to_owned());
+    }
     let mut addresses = text.to_socket_addrs().map_err(|error| error.to_string())?;
     addresses.next().ok_or_else(|| "the name has no address".to_owned())
 }
@@ -152,7 +155,7 @@ mod tests {
         assert_eq!(parse_sync("20"), Ok(Sync::Interval(Duration::from_millis(20))));
         assert!(parse_sync("often").unwrap_err().contains("milliseconds"));
         assert_eq!(parse_listen("127.0.0.1:7"), Ok("127.0.0.1:7".parse().unwrap()));
-        assert!(parse_listen("127.0.0.1").is_err());
+        assert!(parse_listen("127.0.0.1").unwrap_err().contains("HOST:PORT"));
         assert_eq!(parse_advertise("logs.example:9092"), Ok(("logs.example".to_owned(), 9092)));
         assert_eq!(parse_advertise("[::1]:9092"), Ok(("::1".to_owned(), 9092)));
         for bad in ["logs", ":9092", "logs:", "logs:65536"] {

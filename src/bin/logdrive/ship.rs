@@ -5,20 +5,19 @@ use std::fs::File;
 use std::io;
 use std::io::BufRead;
 use std::io::BufReader;
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use logdrive::Client;
 use logdrive::Code;
-use logdrive::Config;
 use logdrive::Severity;
 
 use crate::Outcome;
 use crate::delivery;
 use crate::delivery::Delivery;
+use crate::target::Target;
 
-/// How long one line may wait for room before the tool looks whether it was told to stop.
-const PATIENCE: &str = "1s";
 /// Bytes read at once.
 const READ_BYTES: usize = 256 * 1024;
 
@@ -29,12 +28,8 @@ const READ_BYTES: usize = 256 * 1024;
 /// finished by the next one with the same name and spool.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Where to: receivers://HOST:PORT,…/TOPIC or kafka://HOST:PORT,…/TOPIC, with ?option=value.
-    #[arg(long, value_name = "URL")]
-    to: String,
-    /// Set an option, as in the URL; see docs/configuration.md. May be repeated.
-    #[arg(long = "set", value_name = "NAME=VALUE")]
-    set: Vec<String>,
+    #[command(flatten)]
+    target: Target,
     /// Keep undelivered batches in this directory, not in memory.
     #[arg(long, value_name = "DIR")]
     spool: Option<PathBuf>,
@@ -50,41 +45,39 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
-    let config = configure(arguments)?;
+    let config = arguments.target.config(arguments.spool.as_deref())?;
     // Opened before anything starts: a file that is missing is a usage error.
-    let mut inputs: Vec<Box<dyn BufRead>> = Vec::new();
+    let mut inputs: Vec<(String, Box<dyn BufRead>)> = Vec::new();
     for path in &arguments.files {
-        let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        inputs.push(Box::new(BufReader::with_capacity(READ_BYTES, file)));
+        let name = path.display().to_string();
+        let file = open(path).map_err(|error| format!("{name}: {error}"))?;
+        inputs.push((name, Box::new(BufReader::with_capacity(READ_BYTES, file))));
     }
-    if arguments.files.is_empty() {
-        inputs.push(Box::new(BufReader::with_capacity(READ_BYTES, io::stdin())));
+    if inputs.is_empty() {
+        let input = BufReader::with_capacity(READ_BYTES, io::stdin());
+        inputs.push(("standard input".to_owned(), Box::new(input)));
     }
     let client = Client::start(&config)?;
-    let mut delivery = Delivery::start(client, arguments.deadline)?;
-    for input in &mut inputs {
-        ship_lines(input.as_mut(), &mut delivery)?;
+    let mut delivery = Delivery::start(client, arguments.deadline, delivery::stop_flag()?);
+    for (name, input) in &mut inputs {
+        ship_lines(input.as_mut(), &mut delivery).map_err(|error| format!("{name}: {error}"))?;
     }
-    delivery.finish(arguments.json)
+    let summary = delivery.finish();
+    if arguments.json {
+        println!("{}}}", summary.json());
+    } else {
+        eprintln!("{}", summary.text());
+    }
+    Ok(summary.outcome())
 }
 
-fn configure(arguments: &Arguments) -> Result<Config, Box<dyn Error>> {
-    let mut config = Config::new();
-    config.load_environment(std::env::vars_os())?;
-    config.set("name", "ship")?;
-    config.set("ring.full", "block")?;
-    config.set("ring.full_deadline", PATIENCE)?;
-    config.set("spool.full", "block")?;
-    if let Some(dir) = &arguments.spool {
-        config.set("spool.dir", &dir.to_string_lossy())?;
+fn open(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    // Opening a directory works, reading it does not.
+    if file.metadata()?.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
     }
-    config.set("url", &arguments.to)?;
-    for pair in &arguments.set {
-        let (name, value) =
-            pair.split_once('=').ok_or_else(|| format!("--set {pair}: write it as NAME=VALUE"))?;
-        config.set(name, value)?;
-    }
-    Ok(config)
+    Ok(file)
 }
 
 /// One record per line; a last line without its newline is one too.

@@ -36,6 +36,10 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     let account = Account::of(&arguments.dirs)?;
     let text = if arguments.json { as_json(&account)? } else { as_table(&account)? };
     io::stdout().lock().write_all(text.as_bytes())?;
+    if account.files == 0 {
+        eprintln!("logdrive: no receiver's files in these directories: nothing was verified");
+        return Ok(Outcome::Bad);
+    }
     Ok(if account.is_complete() { Outcome::Good } else { Outcome::Bad })
 }
 
@@ -74,7 +78,9 @@ fn as_table(account: &Account) -> Result<String, std::fmt::Error> {
     list_damage(&mut out, "damaged", &account.damaged)?;
     list_damage(&mut out, "torn end (never acknowledged)", &account.torn)?;
     let (missing, damaged) = (account.missing(), account.damaged.len());
-    if account.is_complete() {
+    if account.files == 0 {
+        // Said on standard error: an empty account is not a complete one.
+    } else if account.is_complete() {
         writeln!(out, "\ncomplete: nothing missing, nothing damaged")?;
     } else {
         writeln!(out, "\nNOT complete: {missing} records missing, {damaged} places damaged")?;

@@ -54,6 +54,8 @@ pub struct Flights {
     next_token: u64,
     own_unresolved: BTreeMap<u64, u32>,
     own_taken: Option<u64>,
+    adopted_delivered: u64,
+    adopted_dropped: u64,
 }
 
 impl Flights {
@@ -67,6 +69,8 @@ impl Flights {
             next_token: 0,
             own_unresolved: BTreeMap::new(),
             own_taken: None,
+            adopted_delivered: 0,
+            adopted_dropped: 0,
         }
     }
 
@@ -89,6 +93,12 @@ impl Flights {
     /// A source by its index.
     pub fn source(&mut self, index: usize) -> Option<&mut Source> {
         self.sources.get_mut(index)?.as_mut()
+    }
+
+    /// Records of adopted spools that this process delivered, and those it gave up. A spool's own account
+    /// begins with its first owner, so it cannot tell.
+    pub fn adopted_ended(&self) -> (u64, u64) {
+        (self.adopted_delivered, self.adopted_dropped)
     }
 
     /// What the spools' readers met since the last call: places of damage, failures of the system.
@@ -202,6 +212,15 @@ impl Flights {
     pub fn resolve_frame(&mut self, source: usize, frame: &Frame, resolution: Resolution) {
         if let Some(source) = self.source(source) {
             source.reader.resolve(frame, resolution);
+        }
+        if source != OWN {
+            let records = u64::from(frame.record_count());
+            match resolution {
+                Resolution::Delivered | Resolution::Unconfirmed => {
+                    self.adopted_delivered += records;
+                }
+                Resolution::Dropped(_) => self.adopted_dropped += records,
+            }
         }
         if source == OWN {
             let batch = frame.batch_number();

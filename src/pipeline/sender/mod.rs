@@ -161,8 +161,8 @@ impl Sender {
 
     fn step(&mut self) -> io::Result<()> {
         let now = self.clock.moment();
-        // Asked first: what was given before is taken below, and the figures include it.
-        let adoption_done = self.handover.adoption_done();
+        // Asked before the take: the figures of this round then include all that was adopted.
+        self.tally.adoption_seen |= self.handover.adoption_done();
         for source in self.handover.take() {
             self.flights.adopt(source);
         }
@@ -178,7 +178,6 @@ impl Sender {
         self.act(now);
         self.remove_drained();
         self.report();
-        self.counters.note_adoption(adoption_done);
         let timeout = self.timeout(self.clock.moment());
         let mut ready = Vec::new();
         self.poller.wait(timeout, |event| ready.push(event))?;
@@ -212,11 +211,9 @@ impl Sender {
             return;
         }
         for index in self.flights.drained() {
-            if let Some(source) = self.flights.take_source(index) {
-                self.tally.finish_adopted(&source);
-                if source.remove_drained().is_err() {
-                    self.counters.batch.spool_errors.add(1);
-                }
+            let source = self.flights.take_source(index);
+            if source.is_some_and(|source| source.remove_drained().is_err()) {
+                self.counters.batch.spool_errors.add(1);
             }
         }
     }

@@ -1,9 +1,8 @@
 //! The sender's figures, published once per round where anything changed.
 //!
 //! Delivered, dropped and stored come from the spools (they are derived, not counted beside them); what is counted here
-//! is only what no spool knows: retries, rebinds, what adopted slots held.
+//! is only what no spool knows: retries, rebinds.
 
-use crate::pipeline::handover::Source;
 use crate::pipeline::sender::Sender;
 use crate::pipeline::sender::connection::ConnectionError;
 use crate::pipeline::sender::flights::OWN;
@@ -19,9 +18,10 @@ use crate::stats::SenderStats;
 pub struct Tally {
     /// Attempts beyond the first.
     pub retries: u64,
+    /// All slots of the dead were given to us.
+    pub adoption_seen: bool,
     rebinds: u64,
     failures: u64,
-    adopted_finished: u64,
 }
 
 impl Tally {
@@ -33,11 +33,6 @@ impl Tally {
     /// A connection failed.
     pub fn note_failure(&mut self, _error: &ConnectionError) {
         self.failures += 1;
-    }
-
-    /// An adopted spool is empty.
-    pub fn finish_adopted(&mut self, source: &Source) {
-        self.adopted_finished += source.reader.totals().delivered;
     }
 }
 
@@ -69,10 +64,13 @@ impl Sender {
     }
 
     fn figures(&self) -> SenderStats {
+        let (adopted_delivered, adopted_dropped) = self.flights.adopted_ended();
         let mut stats = SenderStats {
             retries: self.tally.retries,
             rebinds: self.tally.rebinds,
-            adopted_delivered: self.tally.adopted_finished,
+            adoption_done: self.tally.adoption_seen,
+            adopted_delivered,
+            adopted_dropped,
             receivers: self.receivers(),
             ..SenderStats::default()
         };
@@ -87,7 +85,6 @@ impl Sender {
                 stats.dropped = dropped(&totals);
             } else {
                 stats.adopted_slots += 1;
-                stats.adopted_delivered += totals.delivered;
             }
         }
         stats.bytes_wire = stats.receivers.iter().map(|receiver| receiver.bytes).sum();
