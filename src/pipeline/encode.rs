@@ -156,6 +156,16 @@ struct OpenBatch {
     severity_max: u8,
 }
 
+impl OpenBatch {
+    /// Whether it is to be sealed before `bytes` more. A slice has the bytes of about one batch; the
+    /// slack avoids a second, tiny one.
+    #[inline]
+    fn is_full(&self, bytes: usize, raw_bytes_max: usize) -> bool {
+        let raw_bytes = self.builder.raw_bytes();
+        raw_bytes + bytes > raw_bytes_max + raw_bytes_max / 4 && raw_bytes > 0
+    }
+}
+
 /// See the module's head.
 pub struct Encoder {
     options: Options,
@@ -278,14 +288,28 @@ impl Encoder {
         raw_bytes_max: usize,
         group: &mut SealedGroup,
     ) -> Result<(), EncodeError> {
+        if let (Some(key), Some(placement)) = (record.key, &self.options.placement) {
+            let place = (record.stream, placement.mark_of(record.stream, key));
+            if self.keyed.len() < KEYED_OPEN_MAX || self.keyed.contains_key(&place) {
+                let open = self.keyed.entry(place).or_default();
+                if open.is_full(bytes, raw_bytes_max) {
+                    let mut full = std::mem::take(open);
+                    self.seal(place, &mut full, group)?;
+                }
+                let open = self.keyed.entry(place).or_default();
+                open.severity_max = open.severity_max.max(record.severity as u8);
+                self.mapping.push(&mut open.builder, record, &group.ticket.calibration);
+                return Ok(());
+            }
+        }
         let stream = usize::from(record.stream.0);
         if stream >= self.open.len() {
             self.open.resize_with(stream + 1, OpenBatch::default);
         }
-        // A slice has the bytes of about one batch; the slack avoids a second, tiny one.
-        let raw_bytes = self.open[stream].builder.raw_bytes();
-        if raw_bytes + bytes > raw_bytes_max + raw_bytes_max / 4 && raw_bytes > 0 {
-            self.seal(record.stream, group)?;
+        if self.open[stream].is_full(bytes, raw_bytes_max) {
+            let mut full = std::mem::take(&mut self.open[stream]);
+            self.seal((record.stream, placement::ANY), &mut full, group)?;
+            self.open[stream] = full;
         }
         let open = &mut self.open[stream];
         open.severity_max = open.severity_max.max(record.severity as u8);
@@ -293,8 +317,12 @@ impl Encoder {
         Ok(())
     }
 
-    fn seal(&mut self, stream: StreamId, group: &mut SealedGroup) -> Result<(), EncodeError> {
-        let open = &mut self.open[usize::from(stream.0)];
+    fn seal(
+        &mut self,
+        (stream, partition): (StreamId, i32),
+        open: &mut OpenBatch,
+        group: &mut SealedGroup,
+    ) -> Result<(), EncodeError> {
         let identity = BatchIdentity {
             instance: self.options.instance,
             batch: group.ticket.number * BATCHES_PER_GROUP_MAX + group.batches.len() as u64,
@@ -310,7 +338,7 @@ impl Encoder {
             self.ratio += (ratio.clamp(1.0, 32.0) - self.ratio) * RATIO_WEIGHT;
         }
         group.records += u64::from(sealed.record_count);
-        let batch = SealedBatch { stream, severity_max, identity, sealed, body };
+        let batch = SealedBatch { stream, partition, severity_max, identity, sealed, body };
         self.add(batch, group)
     }
 

@@ -21,12 +21,14 @@ use crate::batch::LevelError;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::config::SpoolSync;
+use crate::config::TargetMode;
 use crate::pipeline::batcher::Batcher;
 use crate::pipeline::batcher::Links;
 use crate::pipeline::encode::Encoder;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::handover::Source;
+use crate::pipeline::placement::Placement;
 use crate::pipeline::sender::Sender;
 use crate::pipeline::slots::Roots;
 use crate::pipeline::slots::Slot;
@@ -52,6 +54,7 @@ pub mod encode;
 mod gate;
 mod handover;
 pub mod mapping;
+mod placement;
 mod sender;
 pub mod slots;
 mod supervise;
@@ -139,7 +142,13 @@ impl Pipeline {
         let (writer, reader) = spool::create(slot.spool_dir(), instance, &spool_options)?;
         let poller = Poller::new().map_err(StartError::io("watch sockets"))?;
         let sender_waker = poller.waker();
-        let encode = encode::Options { instance, batch: Arc::new(settings.batch.clone()) };
+        let placement =
+            (settings.target.mode == TargetMode::Kafka).then(|| Arc::new(Placement::new()));
+        let encode = encode::Options {
+            instance,
+            batch: Arc::new(settings.batch.clone()),
+            placement: placement.clone(),
+        };
         let (gate, handover, counters) =
             (Arc::<Gate>::default(), Arc::<Handover>::default(), Arc::<Counters>::default());
         let workers = start_workers(&encode, settings.batch.workers, &counters)?;
@@ -155,11 +164,20 @@ impl Pipeline {
             },
             clock,
             settings: encode.batch.clone(),
+            placement: placement.clone(),
             spool_full: settings.spool.full,
         });
         let adoption = Adoption {
             roots,
-            options: adopt::Options { encode, spool: spool_options, ring: ring_options },
+            options: adopt::Options {
+                // The streams of a dead process are numbered in its own way.
+                encode: encode::Options {
+                    placement: placement.as_ref().map(|_| Arc::new(Placement::new())),
+                    ..encode
+                },
+                spool: spool_options,
+                ring: ring_options,
+            },
             clock,
             handover: handover.clone(),
             counters: counters.clone(),
@@ -167,6 +185,7 @@ impl Pipeline {
         };
         let sender = Sender::new(sender::Parts {
             own: Source { reader, writer: None, slot },
+            placement,
             settings,
             clock,
             poller,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 
@@ -26,6 +27,8 @@ pub struct Placement {
     by_topic: Mutex<BTreeMap<String, u32>>,
     /// Partitions by stream; 0 for unknown.
     by_stream: [AtomicU32; STREAMS_MAX],
+    /// Something was published that was not spread yet.
+    has_news: AtomicBool,
 }
 
 impl Placement {
@@ -34,13 +37,23 @@ impl Placement {
         Self {
             by_topic: Mutex::new(BTreeMap::new()),
             by_stream: [const { AtomicU32::new(0) }; STREAMS_MAX],
+            has_news: AtomicBool::new(false),
         }
+    }
+
+    /// Whether [`Placement::spread`] would tell something new; forgets it.
+    pub fn take_news(&self) -> bool {
+        // AcqRel: partner is `publish`; the lock orders the counts themselves.
+        self.has_news.swap(false, Ordering::AcqRel)
     }
 
     /// The topic has so many partitions.
     pub fn publish(&self, topic: &str, partition_count: u32) {
         let mut by_topic = self.by_topic.lock().unwrap_or_else(PoisonError::into_inner);
-        by_topic.insert(topic.to_owned(), partition_count);
+        if by_topic.insert(topic.to_owned(), partition_count) != Some(partition_count) {
+            // Release: partner is `take_news`.
+            self.has_news.store(true, Ordering::Release);
+        }
     }
 
     /// Lets the encoder know what is known; `topics` are the names of the streams.

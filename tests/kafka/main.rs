@@ -9,6 +9,7 @@
 mod chaos;
 mod dump;
 mod injected;
+mod keyed;
 mod moved;
 mod peers;
 mod real;

@@ -9,6 +9,7 @@ use crate::config::TargetMode;
 use crate::ids::EndpointId;
 use crate::ids::LaneId;
 use crate::ids::Moment;
+use crate::pipeline::placement::place;
 use crate::pipeline::sender::Sender;
 use crate::pipeline::sender::connection::Connection;
 use crate::pipeline::sender::flights::Flight;
@@ -110,15 +111,23 @@ impl Sender {
         {
             return self.adopt_bound(now, &frame, binding);
         }
-        let open = self.spaces.open_for(frame.topic(), frame.partition(), frame.record_count());
+        let fixed = match self.settings.target.mode {
+            TargetMode::Receivers => None,
+            TargetMode::Kafka => {
+                let count = self.spaces.partition_count(frame.topic());
+                let Ok(fixed) = place(frame.partition(), count) else { return false };
+                fixed
+            }
+        };
+        let open = self.spaces.open_for(frame.topic(), fixed, frame.record_count());
         if open.is_empty() {
-            return frame.partition() >= 0 && self.hold_next(&frame);
+            return fixed.is_some_and(|partition| self.hold_next(&frame, partition));
         }
         let leaders: Vec<EndpointId> =
             open.iter().filter_map(|id| self.spaces.get(*id).leader).collect();
         let token = self.flights.next_token();
         let Some(lane) = self.assign(now, token, &frame, self.only(&leaders)) else {
-            return frame.partition() >= 0 && self.hold_next(&frame);
+            return fixed.is_some_and(|partition| self.hold_next(&frame, partition));
         };
         let chosen = self.emptiest(&open, lane);
         let Some(Lookahead { source, frame }) = self.flights.take_next() else { return false };
@@ -163,8 +172,7 @@ impl Sender {
 
     /// Puts the next batch aside until its partition takes it, so that others need not wait; false
     /// where too many are put aside.
-    fn hold_next(&mut self, frame: &Frame) -> bool {
-        let partition = frame.partition();
+    fn hold_next(&mut self, frame: &Frame, partition: i32) -> bool {
         let id = self.spaces.of_partition(frame.topic(), partition);
         if self.settings.target.mode == TargetMode::Receivers
             || self.spaces.get(id).held.len() >= HELD_MAX

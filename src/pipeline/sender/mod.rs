@@ -22,6 +22,7 @@ use crate::ids::Moment;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::handover::Source;
+use crate::pipeline::placement::Placement;
 use crate::proto::fleet;
 use crate::proto::fleet::Fleet;
 use crate::stats::Counters;
@@ -54,6 +55,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(250);
 pub struct Parts {
     /// Our own spool.
     pub own: Source,
+    /// Where keyed records go, in Kafka mode.
+    pub placement: Option<Arc<Placement>>,
     /// The checked configuration.
     pub settings: Arc<Settings>,
     /// The clock.
@@ -72,6 +75,7 @@ pub struct Parts {
 
 /// See the module's head.
 pub struct Sender {
+    placement: Option<Arc<Placement>>,
     settings: Arc<Settings>,
     clock: Clock,
     poller: Poller,
@@ -96,7 +100,8 @@ pub struct Sender {
 impl Sender {
     /// A sender; to be run in one thread.
     pub fn new(parts: Parts) -> Self {
-        let Parts { own, settings, clock, poller, gate, handover, counters, seed } = parts;
+        let Parts { own, placement, settings, clock, poller, gate, handover, counters, seed } =
+            parts;
         let endpoints = bootstrap(&settings);
         let is_idempotent = settings.session.idempotence && settings.session.acks == Acks::All;
         let window = settings.fleet.lane_batches_in_flight_max as usize;
@@ -106,6 +111,7 @@ impl Sender {
             fleet: Fleet::new(now, fleet_options(&settings), seed),
             spaces: Spaces::new(settings.target.mode, window, is_idempotent),
             inquiry: Inquiry::new(settings.target.mode),
+            placement,
             settings,
             clock,
             poller,

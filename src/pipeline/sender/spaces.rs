@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 
 use crate::config::TargetMode;
 use crate::ids::EndpointId;
@@ -89,6 +90,7 @@ pub struct Spaces {
     by_partition: HashMap<(String, i32), SpaceId>,
     /// Topics that were asked for, in Kafka mode.
     topics: BTreeSet<String>,
+    partition_counts: HashMap<String, NonZeroU32>,
     bindings: u64,
     /// The producer id.
     pub producer: Producer,
@@ -104,6 +106,7 @@ impl Spaces {
             list: Vec::new(),
             by_partition: HashMap::new(),
             topics: BTreeSet::new(),
+            partition_counts: HashMap::new(),
             bindings: 0,
             producer,
         };
@@ -135,8 +138,13 @@ impl Spaces {
             && self.topics.insert(topic.to_owned())
     }
 
+    /// How many partitions the topic has, once that is known.
+    pub fn partition_count(&self, topic: &str) -> Option<NonZeroU32> {
+        self.partition_counts.get(topic).copied()
+    }
+
     /// The spaces that may take a new batch of `records` records now; in Kafka mode those with a leader.
-    pub fn open_for(&mut self, topic: &str, partition: i32, records: u32) -> Vec<SpaceId> {
+    pub fn open_for(&mut self, topic: &str, partition: Option<i32>, records: u32) -> Vec<SpaceId> {
         let candidates: Vec<SpaceId> = match self.mode {
             TargetMode::Receivers => vec![SpaceId(0)],
             TargetMode::Kafka => self
@@ -145,7 +153,7 @@ impl Spaces {
                     let space = &self.list[id.0];
                     space.topic == topic
                         && space.leader.is_some()
-                        && (partition < 0 || space.partition == partition)
+                        && partition.is_none_or(|fixed| fixed == space.partition)
                 })
                 .collect(),
         };
@@ -179,6 +187,9 @@ impl Spaces {
     /// Takes over what the cluster says of its partitions.
     pub fn update(&mut self, view: &ClusterView) {
         for topic in &view.topics {
+            if let Some(count) = NonZeroU32::new(topic.partitions.len() as u32) {
+                self.partition_counts.insert(topic.name.clone(), count);
+            }
             for partition in &topic.partitions {
                 let id = self.of_partition(&topic.name, partition.index);
                 let is_led = partition.error == ErrorCode::None
