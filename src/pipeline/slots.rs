@@ -195,9 +195,8 @@ impl Roots {
             dirs.push(&ring_dir);
         }
         for dir in dirs {
-            file::create_private_directory(dir).map_err(SlotError::at(dir))?;
-            // Another process may have found the directory before we locked it, and removed it.
-            match SlotLock::acquire(dir) {
+            // Another process may have found a directory before we locked it, and removed it.
+            match file::create_private_directory(dir).and_then(|()| SlotLock::acquire(dir)) {
                 Ok(Some(lock)) => locks.push(lock),
                 Ok(None) => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -262,6 +261,8 @@ impl Slot {
             if fs::read_dir(&dir)?.count() <= 1 {
                 fs::remove_file(dir.join(LOCK_FILE))?;
                 fs::remove_dir(&dir)?;
+                // The name's own directory, where this was its last slot; else it is not empty.
+                let _other_slots = dir.parent().map(fs::remove_dir);
             }
         }
         Ok(())
