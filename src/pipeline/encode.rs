@@ -17,6 +17,8 @@ use crate::batch::SealError;
 use crate::batch::Sealed;
 use crate::clock::Calibration;
 use crate::config::BatchSettings;
+use crate::config::Settings;
+use crate::config::TargetMode;
 use crate::ids::BatchIdentity;
 use crate::ids::InstanceId;
 use crate::ids::RingPosition;
@@ -148,6 +150,18 @@ pub struct Options {
     pub batch: Arc<BatchSettings>,
     /// Where keyed records go; none where every receiver takes them.
     pub placement: Option<Arc<Placement>>,
+}
+
+impl Options {
+    /// For the records of `instance` under these settings.
+    pub fn new(instance: InstanceId, settings: &Settings) -> Self {
+        let is_kafka = settings.target.mode == TargetMode::Kafka;
+        Self {
+            instance,
+            batch: Arc::new(settings.batch.clone()),
+            placement: is_kafka.then(|| Arc::new(Placement::new())),
+        }
+    }
 }
 
 #[derive(Default)]

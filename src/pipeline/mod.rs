@@ -21,14 +21,13 @@ use crate::batch::LevelError;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::config::SpoolSync;
-use crate::config::TargetMode;
+use crate::pipeline::adopt::Adoption;
 use crate::pipeline::batcher::Batcher;
 use crate::pipeline::batcher::Links;
 use crate::pipeline::encode::Encoder;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::handover::Source;
-use crate::pipeline::placement::Placement;
 use crate::pipeline::sender::Sender;
 use crate::pipeline::slots::Roots;
 use crate::pipeline::slots::Slot;
@@ -116,15 +115,6 @@ struct BatcherThread {
     adoption: Option<Adoption>,
 }
 
-struct Adoption {
-    roots: Roots,
-    options: adopt::Options,
-    clock: Clock,
-    handover: Arc<Handover>,
-    counters: Arc<Counters>,
-    sender: Waker,
-}
-
 impl Pipeline {
     /// Makes the slot, maps the arena, opens the spool, starts the threads. Touches the disk, not the network.
     pub fn start(settings: Arc<Settings>) -> Result<Self, StartError> {
@@ -142,13 +132,8 @@ impl Pipeline {
         let (writer, reader) = spool::create(slot.spool_dir(), instance, &spool_options)?;
         let poller = Poller::new().map_err(StartError::io("watch sockets"))?;
         let sender_waker = poller.waker();
-        let placement =
-            (settings.target.mode == TargetMode::Kafka).then(|| Arc::new(Placement::new()));
-        let encode = encode::Options {
-            instance,
-            batch: Arc::new(settings.batch.clone()),
-            placement: placement.clone(),
-        };
+        let encode = encode::Options::new(instance, &settings);
+        let placement = encode.placement.clone();
         let (gate, handover, counters) =
             (Arc::<Gate>::default(), Arc::<Handover>::default(), Arc::<Counters>::default());
         let workers = start_workers(&encode, settings.batch.workers, &counters)?;
@@ -169,15 +154,7 @@ impl Pipeline {
         });
         let adoption = Adoption {
             roots,
-            options: adopt::Options {
-                // The streams of a dead process are numbered in its own way.
-                encode: encode::Options {
-                    placement: placement.as_ref().map(|_| Arc::new(Placement::new())),
-                    ..encode
-                },
-                spool: spool_options,
-                ring: ring_options,
-            },
+            options: adopt::Options::new(encode, spool_options, ring_options),
             clock,
             handover: handover.clone(),
             counters: counters.clone(),
@@ -326,21 +303,6 @@ impl BatcherThread {
             adoption.run();
         }
         self.batcher.run();
-    }
-}
-
-impl Adoption {
-    fn run(&self) {
-        for slot in self.roots.adopt_dead() {
-            match adopt::adopt(slot, &self.options, &self.clock, || self.roots.create()) {
-                Ok(sources) => sources.into_iter().for_each(|source| self.handover.give(source)),
-                // The slot stays as it is, for the next try or for somebody's eyes.
-                Err(_kept) => self.counters.batch.spool_errors.add(1),
-            }
-            self.sender.wake();
-        }
-        self.handover.finish_adoption();
-        self.sender.wake();
     }
 }
 

@@ -10,11 +10,11 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use std::time::Instant;
 
 use logdrive::Client;
 use logdrive::Config;
 use logdrive::Severity;
+use logdrive::clock::Clock;
 
 use crate::peers::Peer;
 use crate::peers::consume;
@@ -122,20 +122,13 @@ fn the_application_is_killed_ten_times() {
             .unwrap();
         // Killed at another moment each time, once it has logged that much.
         let wanted = 200 + 150 * (run % 10);
-        let end = Instant::now() + DEADLINE;
-        while (0..THREADS).any(|thread| accepted_by(dir.path(), run, thread) < wanted) {
-            assert!(Instant::now() < end, "run {run} does not log");
-            std::thread::sleep(PACE);
-        }
+        let has_logged = |thread| accepted_by(dir.path(), run, thread) >= wanted;
+        wait_until(|| (0..THREADS).all(has_logged));
         application.kill().unwrap();
         application.wait().unwrap();
     }
     let client = open(&kafka.bootstrap, "restarted", dir.path());
-    let end = Instant::now() + DEADLINE;
-    while !client.adoption_done() || client.stats().sender.stored > 0 {
-        assert!(Instant::now() < end, "{:?}", client.stats());
-        std::thread::sleep(PACE);
-    }
+    wait_until(|| client.adoption_done() && client.stats().sender.stored == 0);
     client.close(DEADLINE).unwrap();
     let arrived = Arrived::new(&consume(&kafka.bootstrap, "restarted"));
     for run in 0..runs {
@@ -144,6 +137,15 @@ fn the_application_is_killed_ten_times() {
         }
     }
     eprintln!("{} records", arrived.count());
+}
+
+fn wait_until(condition: impl Fn() -> bool) {
+    let clock = Clock::start();
+    let start = clock.moment();
+    while !condition() {
+        assert!(clock.moment().since(start) < DEADLINE, "waited in vain for {DEADLINE:?}");
+        std::thread::sleep(PACE);
+    }
 }
 
 fn accepted_by(dir: &Path, run: u64, thread: u64) -> u64 {
