@@ -163,7 +163,8 @@ impl Sender {
     fn adopt_bound(&mut self, now: Moment, binding: Binding) -> bool {
         let Some(Lookahead { source, frame }) = self.flights.take_next() else { return false };
         let token = self.flights.next_token();
-        let flight = Flight { source, frame, binding, space: None, lane: None, attempts: 0 };
+        let flight =
+            Flight { source, frame, binding, space: None, lane: None, attempts: 0, faults: 0 };
         self.flights.insert(token, flight);
         self.flights.wait(token);
         self.send_waiting(now);
@@ -205,7 +206,8 @@ impl Sender {
             sequence_space: id.0 as u64,
         });
         let space = Some(id);
-        let flight = Flight { source, frame, binding, space, lane: Some(lane), attempts: 0 };
+        let flight =
+            Flight { source, frame, binding, space, lane: Some(lane), attempts: 0, faults: 0 };
         self.flights.insert(token, flight);
         if stored {
             self.transmit(now, lane, token);

@@ -82,7 +82,7 @@ impl Sender {
             // Answered after it had moved on: the newer attempt's answer counts.
             return;
         };
-        let (attempts, space) = (flight.attempts, flight.space);
+        let (faults, space) = (flight.faults, flight.space);
         let answer = match produced.outcome {
             Outcome::Unconfirmed => {
                 return self.finish(now, lane, token, Resolution::Unconfirmed);
@@ -106,10 +106,12 @@ impl Sender {
                 }
                 self.refuse(now, lane, token, verdict.fate, RETRY_AFTER);
             }
-            Action::RetryThenQuarantine { retries_max } if attempts <= retries_max => {
+            Action::RetryThenQuarantine { retries_max } if faults < retries_max => {
+                self.note_fault(token);
                 self.refuse(now, lane, token, verdict.fate, RETRY_AFTER);
             }
-            Action::VerifyChecksum if attempts <= 1 => {
+            Action::VerifyChecksum if faults < 1 => {
+                self.note_fault(token);
                 self.refuse(now, lane, token, verdict.fate, RETRY_AFTER);
             }
             Action::BumpEpoch => self.bump(now, lane, token, &answer),
@@ -139,6 +141,13 @@ impl Sender {
             | Action::ReencodeCodec => {
                 self.finish(now, lane, token, Resolution::Dropped(DropReason::Rejected));
             }
+        }
+    }
+
+    /// An answer blamed the batch itself; after as many as the table allows it is given up.
+    fn note_fault(&mut self, token: u64) {
+        if let Some(flight) = self.flights.get_mut(token) {
+            flight.faults += 1;
         }
     }
 
