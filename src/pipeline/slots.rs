@@ -171,10 +171,12 @@ impl Roots {
         }
     }
 
-    /// The ring directory that the slot's file names.
+    /// The ring directory that the slot's file names. Where the file is missing or spoiled, the rings are most
+    /// likely where we would put them.
     fn recorded_ring_dir(&self, instance: InstanceId) -> PathBuf {
-        let recorded = read_line(&self.spool_dir(instance).join(SLOT_FILE));
-        recorded.map_or_else(|_| self.ring_dir(instance), PathBuf::from)
+        let recorded = read_line(&self.spool_dir(instance).join(SLOT_FILE)).map(PathBuf::from);
+        let is_credible = |dir: &PathBuf| dir.ends_with(instance.to_string()) && dir.is_dir();
+        recorded.ok().filter(is_credible).unwrap_or_else(|| self.ring_dir(instance))
     }
 
     fn adopt(&self, instance: InstanceId) -> Option<Slot> {
@@ -236,10 +238,7 @@ impl Slot {
 
     /// Removes the arena, all of whose records are in the spool or accounted for.
     pub fn remove_arena(&self) -> io::Result<()> {
-        match fs::remove_file(self.arena_path()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _removed_or_absent => Ok(()),
-        }
+        remove_if_there(&self.arena_path())
     }
 
     /// Keeps an arena that could not be read, under another name, for whoever wants to look at it.
@@ -249,24 +248,33 @@ impl Slot {
 
     /// Removes the slot after its spool's files were removed.
     ///
-    /// The lock goes last, then the directories; one that holds anything unknown stays.
+    /// The directory that others find the slot by goes last; one that holds anything unknown stays.
     pub fn remove(self) -> io::Result<()> {
         self.remove_arena()?;
-        fs::remove_file(self.spool_dir.join(SLOT_FILE))?;
-        let mut dirs = vec![self.spool_dir.clone()];
         if self.ring_dir != self.spool_dir && self.ring_dir.is_dir() {
-            dirs.push(self.ring_dir.clone());
+            remove_empty(&self.ring_dir)?;
         }
-        for dir in dirs {
-            if fs::read_dir(&dir)?.count() <= 1 {
-                fs::remove_file(dir.join(LOCK_FILE))?;
-                fs::remove_dir(&dir)?;
-                // The name's own directory, where this was its last slot; else it is not empty.
-                let _other_slots = dir.parent().map(fs::remove_dir);
-            }
-        }
-        Ok(())
+        remove_if_there(&self.spool_dir.join(SLOT_FILE))?;
+        remove_empty(&self.spool_dir)
     }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _removed_or_absent => Ok(()),
+    }
+}
+
+/// Removes a directory that holds nothing but its lock, which goes last.
+fn remove_empty(dir: &Path) -> io::Result<()> {
+    if fs::read_dir(dir)?.count() <= 1 {
+        fs::remove_file(dir.join(LOCK_FILE))?;
+        fs::remove_dir(dir)?;
+        // The name's own directory, where this was its last slot; else it is not empty.
+        let _other_slots = dir.parent().map(fs::remove_dir);
+    }
+    Ok(())
 }
 
 /// Whether `dir` holds rings of a slot whose spool lies elsewhere: that is adopted from there, with the
