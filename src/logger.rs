@@ -161,6 +161,61 @@ impl Logger {
         severity as u8 >= self.calls.level.load(Ordering::Relaxed)
     }
 
+    /// Claims room in the ring for a text of at most `bytes_max` bytes that the caller writes through
+    /// the pointer, then [`Logger::commit`]s or [`Logger::discard`]s on the same thread. For
+    /// bindings of languages that format text themselves; in Rust use [`Logger::write`].
+    ///
+    /// Until then, records of this thread are refused as `Reentrant`. The room stays valid even if the
+    /// client is closed; a forked child has no part in it. Whether the severity is enabled is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// As [`Logger::log`]. `RecordTooLarge`, which is not counted here, also where there is no such room
+    /// though [`Logger::log_with`] would take the record: it does not fit one chunk of the ring, or
+    /// the thread's locals are destroyed (in atexit handlers, say), and its ring lasts for one call only.
+    #[doc(hidden)]
+    pub fn claim(
+        &self,
+        severity: Severity,
+        attributes: &[(&str, &[u8])],
+        bytes_max: usize,
+    ) -> Result<*mut u8, Code> {
+        if has_reserved_name(attributes) {
+            return self.offer(|_| Err(Refusal::Invalid)).map(|()| std::ptr::null_mut());
+        }
+        if !Registry::keeps_rings() {
+            return Err(Code::RecordTooLarge);
+        }
+        let record = self.record(severity, None, attributes, &[]);
+        let mut room = Err(Code::RecordTooLarge);
+        self.offer(|producer| {
+            match producer.begin(&record, bytes_max) {
+                Ok(body) => room = Ok(body),
+                // Nothing was offered yet; the caller logs it in another way.
+                Err(Refusal::TooLarge) => {}
+                Err(other) => return Err(other),
+            }
+            Ok(())
+        })?;
+        room
+    }
+
+    /// Logs the first `bytes` bytes of what [`Logger::claim`] gave to this thread.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` where `room` is not this thread's claim or has less room; `Closed`.
+    #[doc(hidden)]
+    pub fn commit(&self, room: *const u8, bytes: usize) -> Result<(), Code> {
+        self.offer(|producer| producer.finish(room, Some(bytes)))
+    }
+
+    /// Forgets a claim. Errors as [`Logger::commit`].
+    #[doc(hidden)]
+    pub fn discard(&self, room: *const u8) -> Result<(), Code> {
+        self.offer(|producer| producer.finish(room, None))
+    }
+
     #[inline]
     fn count(&self, severity: Severity, text: impl AsRef<[u8]>) {
         // A refusal is counted where it happens; the caller of this form does not want to know.
@@ -187,29 +242,42 @@ impl Logger {
         attributes: &[(&str, &[u8])],
         body: &[u8],
     ) -> Result<(), Code> {
-        let calls = &*self.calls;
         let record = self.record(severity, key, attributes, body);
-        let Some(node) = calls.lineage.node_for_record() else { return Err(Code::Starting) };
-        let mut is_waiting = false;
-        let outcome = node.registry().with(|producer| {
-            if record.attributes.iter().any(|(name, _)| name.starts_with(RESERVED_PREFIX)) {
+        self.offer(|producer| {
+            if has_reserved_name(record.attributes) {
                 return Err(Refusal::Invalid);
             }
-            match producer.push(&record) {
-                // Not a refusal yet, so not counted as one.
-                Err(Refusal::RingFull) if calls.block.is_some() => {
-                    is_waiting = true;
-                    Ok(())
-                }
-                outcome => outcome,
+            producer.push(&record)
+        })
+    }
+
+    /// Calls `write` with this thread's producer, again where the policy says to wait for room.
+    #[inline(always)]
+    fn offer(
+        &self,
+        mut write: impl FnMut(&mut Producer) -> Result<(), Refusal>,
+    ) -> Result<(), Code> {
+        let calls = &*self.calls;
+        let Some(node) = calls.lineage.node_for_record() else { return Err(Code::Starting) };
+        let mut is_waiting = false;
+        let outcome = node.registry().with(|producer| match write(producer) {
+            // Not a refusal yet, so not counted as one.
+            Err(Refusal::RingFull) if calls.block.is_some() => {
+                is_waiting = true;
+                Ok(())
             }
+            outcome => outcome,
         });
         match outcome {
-            Ok(()) if is_waiting => calls.push_when_there_is_room(node.registry(), &record),
+            Ok(()) if is_waiting => calls.write_when_there_is_room(node.registry(), &mut write),
             Ok(()) => Ok(()),
             Err(refusal) => Err(code_of(refusal)),
         }
     }
+}
+
+fn has_reserved_name(attributes: &[(&str, &[u8])]) -> bool {
+    attributes.iter().any(|(name, _)| name.starts_with(RESERVED_PREFIX))
 }
 
 impl Calls {
@@ -231,10 +299,10 @@ impl Calls {
 
     /// Tries again until there is room or the policy's deadline has passed.
     #[cold]
-    fn push_when_there_is_room(
+    fn write_when_there_is_room(
         &self,
         registry: &Registry,
-        record: &Record<'_>,
+        write: &mut dyn FnMut(&mut Producer) -> Result<(), Refusal>,
     ) -> Result<(), Code> {
         let clock = self.lineage.clock();
         let start = clock.moment();
@@ -245,7 +313,7 @@ impl Calls {
             let mut outcome = Ok(());
             let is_last_try = clock.moment().since(start) >= patience;
             let called = registry.with(|producer| {
-                outcome = producer.push(record);
+                outcome = write(producer);
                 // Only the refusal that the caller gets is counted.
                 if is_last_try { outcome } else { Ok(()) }
             });

@@ -47,6 +47,8 @@ pub struct BatchCounters {
     pub spool_full: Counter,
     /// Commits that the file system refused.
     pub spool_errors: Counter,
+    /// Records of our own that report losses; they count as drained and committed too.
+    pub loss_reports: Counter,
     /// Places in spools that were found unreadable and copied to the quarantine.
     pub spool_damages: Counter,
     /// Panics of our threads that were caught.
@@ -127,6 +129,8 @@ impl Counters {
 pub struct Snapshot {
     /// Records accepted by this client and seen by the batcher.
     pub accepted: u64,
+    /// How many of them are logdrive's own reports of losses.
+    pub loss_reports: u64,
     /// Records refused at the call, by reason, none with a count of zero.
     pub refused: Vec<(&'static str, u64)>,
     /// Bytes of bodies as the application gave them.

@@ -32,6 +32,8 @@ const PRESSURE: f64 = 0.8;
 const POPULATE_CHUNKS: u32 = 64;
 /// How often the time anchor in the arena is renewed.
 const ANCHOR_INTERVAL: Duration = Duration::from_secs(1);
+/// How often losses are reported at most.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Pause before a commit that the spool refused is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(2);
 
@@ -61,6 +63,7 @@ pub struct Batcher {
     spare_slices: Vec<Slice>,
     calibration: Calibration,
     anchored_at: Option<Moment>,
+    reported_at: Option<Moment>,
     next_ticket: u64,
     next_record: u64,
     last_batch: Option<u64>,
@@ -106,6 +109,7 @@ impl Batcher {
             slice: Slice::default(),
             spare_slices: Vec::new(),
             anchored_at: None,
+            reported_at: None,
             next_ticket: 0,
             next_record: 0,
             last_batch: None,
@@ -139,10 +143,14 @@ impl Batcher {
             return true;
         }
         let mut more = false;
+        let reports_losses = self.reports_losses(is_urgent);
         let can_drain = self.workers.has_room() && self.blocked.is_none();
         if can_drain {
             more = self.drain();
-            if self.is_due(more, is_urgent) {
+            if reports_losses {
+                self.report_losses();
+            }
+            if self.is_due(more, is_urgent || reports_losses) {
                 self.submit();
                 self.commit_ready();
             }
@@ -187,6 +195,22 @@ impl Batcher {
             || self.slice.records() >= self.settings.records_max
             || self.age() >= self.settings.linger
             || self.arena.used_share() >= PRESSURE
+    }
+
+    /// Whether the open slice is to carry news of losses: at most once per interval, since in an outage
+    /// there are ever more of them, and each report takes space too.
+    fn reports_losses(&mut self, is_urgent: bool) -> bool {
+        let is_due = is_urgent
+            || self.reported_at.is_none_or(|at| self.clock.moment().since(at) >= REPORT_INTERVAL);
+        is_due && self.links.handover.losses().is_news()
+    }
+
+    fn report_losses(&mut self) {
+        let ticks = self.clock.ticks();
+        let reports = self.links.handover.losses().report(&mut self.slice, ticks);
+        self.reported_at = Some(self.clock.moment());
+        self.links.counters.batch.drained.add(u64::from(reports));
+        self.links.counters.batch.loss_reports.add(u64::from(reports));
     }
 
     /// How long ago the slice's first record was logged.

@@ -3,12 +3,15 @@
 
 use std::io;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
 use thiserror::Error;
 
+use crate::pipeline::losses::Loss;
+use crate::pipeline::losses::Losses;
 use crate::pipeline::slots::Slot;
 use crate::spool;
 
@@ -51,6 +54,7 @@ pub enum RemoveError {
 #[derive(Default)]
 pub struct Handover {
     adopted: Mutex<Vec<Source>>,
+    losses: Mutex<Losses>,
     space_wanted: AtomicBool,
     batcher_stops: AtomicBool,
     sender_stops: AtomicBool,
@@ -78,6 +82,17 @@ impl Handover {
     pub fn take_space_wanted(&self) -> bool {
         // AcqRel: partner is `want_space`.
         self.space_wanted.swap(false, Ordering::AcqRel)
+    }
+
+    /// Records of our own were given up; the next group says so.
+    pub fn add_loss(&self, loss: Loss) {
+        self.losses().add(loss);
+    }
+
+    /// The losses, for the group that reports them.
+    pub fn losses(&self) -> MutexGuard<'_, Losses> {
+        // A poisoned lock guards a list that is valid at every step.
+        self.losses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The batcher seals what is there and ends.
@@ -116,7 +131,7 @@ impl Handover {
         self.adoption_done.load(Ordering::Acquire)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Source>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Source>> {
         // A poisoned lock guards a list that is valid at every step.
         self.adopted.lock().unwrap_or_else(PoisonError::into_inner)
     }

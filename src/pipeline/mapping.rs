@@ -15,6 +15,8 @@ pub const SEVERITY_HEADER: &[u8] = b"severity";
 /// Header with the time in nanoseconds since 1970, decimal; only with `timestamps=ns`.
 pub const TIME_HEADER: &[u8] = b"time_ns";
 
+/// Names that applications cannot use.
+const RESERVED_PREFIX: &[u8] = b"logdrive.";
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
 /// See the module's head.
@@ -59,7 +61,17 @@ impl Mapping {
             (Format::Json, _) => {
                 write_json(&mut self.scratch, record, nanos);
                 let (key, value) = (record.key, Some(self.scratch.as_slice()));
-                builder.push(&Record { timestamp_ms, key, value, headers: severity });
+                // What logdrive itself says is a header in either format.
+                let reserved = record
+                    .attribute_pairs()
+                    .filter(|(name, _)| name.starts_with(RESERVED_PREFIX))
+                    .map(|(name, value)| (name, Some(value)));
+                builder.push(&Record {
+                    timestamp_ms,
+                    key,
+                    value,
+                    headers: severity.chain(reserved),
+                });
             }
         }
     }
@@ -99,7 +111,8 @@ fn write_json(out: &mut Vec<u8>, record: &RecordView<'_>, nanos: u64) {
     out.extend_from_slice(record.severity.name().as_bytes());
     out.extend_from_slice(b"\",\"message\":");
     write_json_string(out, b"", record.body);
-    for (name, value) in record.attribute_pairs() {
+    let is_ours = |name: &[u8]| name.starts_with(RESERVED_PREFIX);
+    for (name, value) in record.attribute_pairs().filter(|(name, _)| !is_ours(name)) {
         let prefix: &[u8] = match name {
             b"time_ns" | b"severity" | b"message" => b"_",
             _ => b"",

@@ -51,6 +51,7 @@ mod batcher;
 pub mod encode;
 mod gate;
 mod handover;
+mod losses;
 pub mod mapping;
 mod sender;
 pub mod slots;
@@ -230,6 +231,7 @@ impl Pipeline {
         let batch = &self.counters.batch;
         Snapshot {
             accepted: batch.drained.value(),
+            loss_reports: batch.loss_reports.value(),
             refused: Refusal::ALL
                 .into_iter()
                 .map(|reason| (reason.name(), arena.refused(reason)))
@@ -260,7 +262,10 @@ impl Pipeline {
     pub fn stop(&mut self, deadline: Duration) -> bool {
         let Some((batcher, sender)) = self.threads.take() else { return true };
         self.registry.close();
-        let is_resolved = self.request_flush().wait(deadline);
+        let mut is_resolved = self.request_flush().wait(deadline);
+        if is_resolved && self.handover.losses().is_news() {
+            is_resolved = self.request_flush().wait(deadline);
+        }
         self.handover.stop_batcher();
         self.registry.arena().nudge_consumer();
         // Caught panics never end our threads, so joining them fails only if std itself panicked.

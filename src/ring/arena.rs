@@ -217,10 +217,7 @@ impl Arena {
     /// Touches chunks that were never used, until `chunks` of them wait in the pool or none is left:
     /// so that a busy thread does not take the page faults. Called by the consumer off the call path.
     pub fn populate_ahead(&self, chunks: u32) {
-        for _ in 0..chunks {
-            if !self.pool.is_cold() {
-                return;
-            }
+        while self.pool.warm_count() < chunks {
             let warmed = self.pool.warm(|chunk| {
                 self.memory.populate(self.description.chunk_at(chunk), layout::CHUNK_BYTES);
             });

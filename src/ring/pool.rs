@@ -78,10 +78,11 @@ impl ChunkPool {
         true
     }
 
-    /// Whether the stack is empty: the next chunk taken would be a fresh one.
-    pub fn is_cold(&self) -> bool {
+    /// About how many chunks of the stack are free: those were touched before.
+    pub fn warm_count(&self) -> u32 {
         // Relaxed: a hint for the batcher's populating ahead.
-        self.top.load(Ordering::Relaxed) & INDEX_MASK == NONE
+        let fresh = self.count() - self.fresh.load(Ordering::Relaxed);
+        self.free().saturating_sub(fresh)
     }
 
     fn take_fresh(&self) -> Option<u32> {
@@ -153,6 +154,19 @@ mod tests {
         assert!(taken.is_disjoint(&rest));
         pool.give(4);
         assert_eq!(pool.take(0), Some(4), "last in, first out");
+    }
+
+    #[test]
+    fn warm_chunks_are_counted_and_taken_first() {
+        let pool = ChunkPool::new(4);
+        assert_eq!(pool.warm_count(), 0);
+        let mut touched = Vec::new();
+        while pool.warm_count() < 2 {
+            assert!(pool.warm(|chunk| touched.push(chunk)));
+        }
+        assert_eq!(touched, [0, 1]);
+        assert_eq!([pool.take(0), pool.take(0), pool.take(0)], [Some(1), Some(0), Some(2)]);
+        assert_eq!(pool.warm_count(), 0);
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! one release-store. Everything else (a new chunk, a record that spans chunks) is off that path.
 //! Invariant: a call either publishes one whole record or leaves `tail` as it was and says why.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -18,6 +17,10 @@ use crate::ring::layout::state;
 use crate::ring::position::Word;
 use crate::ring::raw::Cursor;
 use crate::sys::fork;
+
+mod claim;
+
+use crate::ring::producer::claim::OpenClaim;
 
 /// Why a record was not accepted; each has its counter in the mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +74,7 @@ pub struct Producer {
     /// Logical position of the cursor; at most one padding or aborted claim above the published tail.
     position: u64,
     chunk: Option<u32>,
+    open: Option<OpenClaim>,
 }
 
 impl Producer {
@@ -79,7 +83,8 @@ impl Producer {
         let ring = arena.claim_ring()?;
         let position = arena.ring_word(ring, layout::RING_TAIL_AT).load_own();
         let generation = fork::generation();
-        Some(Self { arena, ring, generation, cursor: Cursor::empty(), position, chunk: None })
+        let cursor = Cursor::empty();
+        Some(Self { arena, ring, generation, cursor, position, chunk: None, open: None })
     }
 
     /// The ring's index.
@@ -97,24 +102,6 @@ impl Producer {
         }
         self.push_whole(record, bytes, frame_bytes);
         Ok(())
-    }
-
-    /// Claims room for a record of at most `bytes_max` encoded bytes in one chunk, to be filled in place.
-    ///
-    /// Refused as too large where it cannot fit one chunk; the caller then formats elsewhere.
-    pub fn claim_in_place(
-        &mut self,
-        severity: Severity,
-        bytes_max: usize,
-    ) -> Result<Claim<'_>, Refusal> {
-        let frame_bytes = layout::FRAME_HEAD_BYTES + layout::aligned(bytes_max);
-        if bytes_max > self.arena.record_bytes_max() || frame_bytes > layout::CHUNK_PAYLOAD_BYTES {
-            return Err(Refusal::TooLarge);
-        }
-        if frame_bytes > self.cursor.remaining() {
-            self.pad_and_advance(severity)?;
-        }
-        Ok(Claim { producer: self, bytes_max, frame: None })
     }
 
     /// Counts a refusal of this thread; returns it for the caller to pass on.
@@ -142,6 +129,9 @@ impl Producer {
 
     #[cold]
     fn push_slowly(&mut self, record: &Record<'_>, bytes: usize) -> Result<(), Refusal> {
+        if self.open.is_some() {
+            return Err(Refusal::Reentrant);
+        }
         if bytes > self.arena.record_bytes_max() {
             return Err(Refusal::TooLarge);
         }
@@ -302,61 +292,5 @@ impl Drop for Producer {
         }
         // Release: the consumer that sees CLOSED sees the last tail too.
         self.word(layout::RING_STATE_AT).store_release(state::CLOSED);
-    }
-}
-
-/// Room in a chunk that is filled in place. Dropped without [`Claim::commit`], nothing was logged.
-#[must_use = "a claim that is not committed logs nothing"]
-pub struct Claim<'a> {
-    producer: &'a mut Producer,
-    bytes_max: usize,
-    /// Where the frame starts, and the record's bytes so far; set by the first piece.
-    frame: Option<(crate::ring::raw::Mark, usize)>,
-}
-
-/// The claim has no room left for a piece.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClaimFull;
-
-impl Claim<'_> {
-    /// Appends a piece of the encoded record.
-    pub fn put(&mut self, piece: &[u8]) -> Result<(), ClaimFull> {
-        let cursor = &mut self.producer.cursor;
-        let (_, bytes) = self.frame.get_or_insert_with(|| {
-            let mark = cursor.mark();
-            cursor.skip(layout::FRAME_HEAD_BYTES);
-            (mark, 0)
-        });
-        if piece.len() > self.bytes_max - *bytes {
-            return Err(ClaimFull);
-        }
-        cursor.put(piece);
-        *bytes += piece.len();
-        Ok(())
-    }
-
-    /// Publishes what was put as one record.
-    pub fn commit(mut self) {
-        if let Some((mark, bytes)) = self.frame.take() {
-            let cursor = &mut self.producer.cursor;
-            cursor.rewind(mark);
-            cursor.put(&layout::frame_head(kind::WHOLE, bytes).to_le_bytes());
-            cursor.skip(layout::aligned(bytes));
-            self.producer.publish(layout::FRAME_HEAD_BYTES + layout::aligned(bytes));
-        }
-    }
-}
-
-impl fmt::Write for Claim<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.put(text.as_bytes()).map_err(|_| fmt::Error)
-    }
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        if let Some((mark, _)) = self.frame.take() {
-            self.producer.cursor.rewind(mark);
-        }
     }
 }

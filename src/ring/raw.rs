@@ -122,6 +122,12 @@ impl Cursor {
         self.next = unsafe { self.next.add(bytes) };
     }
 
+    /// Where the next byte goes, for somebody who fills bytes in place: at most [`Cursor::remaining`] of them,
+    /// before they are published.
+    pub(super) fn as_ptr(&self) -> *mut u8 {
+        self.next
+    }
+
     /// A mark to return to with [`Cursor::rewind`].
     #[inline(always)]
     pub(super) fn mark(&self) -> Mark {

@@ -47,6 +47,12 @@ impl Registry {
         self.closed.store(true, Ordering::Release);
     }
 
+    /// Whether the calling thread can keep a ring from one call to the next: not while its thread-locals are
+    /// being destroyed, or after.
+    pub fn keeps_rings() -> bool {
+        PRODUCERS.try_with(|_| ()).is_ok()
+    }
+
     /// Runs `use_producer` with the calling thread's producer. Counts what it refuses.
     ///
     /// Never blocks. From inside another call of the same thread (a signal handler, a formatter that logs) it is
@@ -90,7 +96,9 @@ impl Registry {
             return self.refuse(Refusal::TooManyThreads).map(|()| 0);
         };
         if producers.len() >= CLIENTS_PER_THREAD_MAX {
-            producers.remove(0);
+            // Never one into which somebody holds a pointer, unless it is so with all.
+            let oldest = producers.iter().position(|(_, producer)| !producer.has_open_claim());
+            producers.remove(oldest.unwrap_or(0));
         }
         producers.push((self.id, producer));
         Ok(producers.len() - 1)

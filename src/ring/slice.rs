@@ -3,6 +3,7 @@
 //! Owns a reusable buffer of frames in the ring's own form (head, payload, zero to 8 bytes), all whole.
 
 use crate::ids::RingPosition;
+use crate::record::Record;
 use crate::ring::layout;
 
 /// See the module's head.
@@ -23,6 +24,16 @@ impl Slice {
         self.records = 0;
         self.oldest_ticks = None;
         self.damaged_bytes = 0;
+    }
+
+    /// Appends a record of our own, that came through no ring.
+    pub fn push(&mut self, record: &Record<'_>) {
+        let bytes = record.encoded_bytes();
+        self.bytes.extend_from_slice(&layout::frame_head(layout::kind::WHOLE, bytes).to_le_bytes());
+        record.encode(|piece| self.bytes.extend_from_slice(piece));
+        self.bytes.resize(self.bytes.len() + layout::aligned(bytes) - bytes, 0);
+        self.records += 1;
+        self.oldest_ticks.get_or_insert(record.ticks);
     }
 
     /// Bytes of the frames.

@@ -86,6 +86,34 @@ fn a_record_of_256_kib_passes_and_comes_out_whole() {
 }
 
 #[test]
+fn a_claim_over_two_calls_is_one_record_and_shuts_out_others_meanwhile() {
+    let arena = arena(1 << 20, 4, 0);
+    let mut producer = Producer::claim(arena.clone()).unwrap();
+    let mut consumer = Consumer::new(arena.clone());
+    producer.push(&info(b"before")).unwrap();
+    let room = producer.begin(&info(b""), 100).unwrap();
+    assert_eq!(producer.push(&info(b"between")), Err(Refusal::Reentrant));
+    assert_eq!(producer.begin(&info(b""), 10), Err(Refusal::Reentrant));
+    assert!(producer.claim_in_place(Severity::Fatal, 10).is_err());
+    assert_eq!(producer.finish(room.wrapping_add(1), Some(6)), Err(Refusal::Invalid));
+    assert_eq!(producer.finish(room, Some(101)), Err(Refusal::Invalid));
+    assert_eq!(drain_all(&mut consumer).0, [b"before"]);
+    // Nobody wrote into it, so it is as zero as a fresh arena.
+    producer.finish(room, Some(6)).unwrap();
+    assert_eq!(producer.finish(room, Some(6)), Err(Refusal::Invalid));
+    let forgotten = producer.begin(&info(b""), 100).unwrap();
+    producer.finish(forgotten, None).unwrap();
+    producer.push(&info(b"after")).unwrap();
+    assert_eq!(drain_all(&mut consumer).0, [vec![0; 6], b"after".to_vec()]);
+    // Claims that fill chunk after chunk to the brim.
+    for _ in 0..40 {
+        let room = producer.begin(&info(b""), 16_000).unwrap();
+        producer.finish(room, Some(16_000)).unwrap();
+    }
+    assert_eq!(drain_all(&mut consumer).0.len(), 40);
+}
+
+#[test]
 fn a_burst_of_50_000_records_fits_beside_1_000_idle_threads_with_defaults() {
     let arena = arena(32 << 20, 4096, 10);
     let idle: Vec<Producer> = (0..1000)

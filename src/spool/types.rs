@@ -128,6 +128,22 @@ pub enum DropReason {
     InDoubt = 3,
 }
 
+impl DropReason {
+    /// Every reason, in the order of its number.
+    pub const ALL: [DropReason; 4] =
+        [DropReason::Rejected, DropReason::TooLarge, DropReason::Quota, DropReason::InDoubt];
+
+    /// The name under which it is counted.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DropReason::Rejected => "rejected",
+            DropReason::TooLarge => "too_large",
+            DropReason::Quota => "quota",
+            DropReason::InDoubt => "in_doubt",
+        }
+    }
+}
+
 /// Where a frame lies, in the order of commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Position {

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use crate::ids::LaneId;
 use crate::pipeline::handover::Source;
+use crate::pipeline::losses::Loss;
 use crate::pipeline::sender::spaces::SpaceId;
 use crate::spool::Binding;
 use crate::spool::Frame;
@@ -54,6 +55,7 @@ pub struct Flights {
     next_token: u64,
     own_unresolved: BTreeMap<u64, u32>,
     own_taken: Option<u64>,
+    losses: Vec<Loss>,
     adopted_delivered: u64,
     adopted_dropped: u64,
 }
@@ -69,6 +71,7 @@ impl Flights {
             next_token: 0,
             own_unresolved: BTreeMap::new(),
             own_taken: None,
+            losses: Vec::new(),
             adopted_delivered: 0,
             adopted_dropped: 0,
         }
@@ -223,6 +226,13 @@ impl Flights {
             }
         }
         if source == OWN {
+            if let Resolution::Dropped(reason) = resolution {
+                self.losses.push(Loss {
+                    first_record: frame.first_record(),
+                    count: u64::from(frame.record_count()),
+                    reason,
+                });
+            }
             let batch = frame.batch_number();
             if let Some(count) = self.own_unresolved.get_mut(&batch) {
                 *count -= 1;
@@ -231,6 +241,11 @@ impl Flights {
                 }
             }
         }
+    }
+
+    /// What was given up of our own since the last call.
+    pub fn take_losses(&mut self) -> Vec<Loss> {
+        std::mem::take(&mut self.losses)
     }
 
     /// Every batch of our own up to this one is resolved.

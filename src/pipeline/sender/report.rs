@@ -36,23 +36,13 @@ impl Tally {
     }
 }
 
-/// The name under which a drop is counted.
-pub const fn drop_name(reason: DropReason) -> &'static str {
-    match reason {
-        DropReason::Rejected => "rejected",
-        DropReason::TooLarge => "too_large",
-        DropReason::Quota => "quota",
-        DropReason::InDoubt => "in_doubt",
-    }
-}
-
-const DROP_REASONS: [DropReason; 4] =
-    [DropReason::Rejected, DropReason::TooLarge, DropReason::Quota, DropReason::InDoubt];
-
 impl Sender {
     /// Publishes the figures, then how far our own batches are resolved: who waits for that finds
     /// figures that include it.
     pub(super) fn report(&mut self) {
+        for loss in self.flights.take_losses() {
+            self.handover.add_loss(loss);
+        }
         let (damages, errors) = self.flights.take_troubles();
         self.counters.batch.spool_damages.add(damages);
         self.counters.batch.spool_errors.add(errors);
@@ -114,9 +104,9 @@ impl Sender {
 }
 
 fn dropped(totals: &Totals) -> Vec<(&'static str, u64)> {
-    DROP_REASONS
+    DropReason::ALL
         .into_iter()
-        .map(|reason| (drop_name(reason), totals.dropped[reason as usize]))
+        .map(|reason| (reason.name(), totals.dropped[reason as usize]))
         .filter(|(_, count)| *count > 0)
         .collect()
 }

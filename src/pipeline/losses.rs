@@ -1,0 +1,139 @@
+//! Losses, reported to whoever reads the records: which numbers, how many, why.
+//!
+//! A batch that was given up leaves a hole in the record numbers. The next group carries a record of our own
+//! that names it, so that `verify` and every reader know the hole for what it is. Ranges of
+//! one cause that touch are merged, and a range that grew is reported again as a whole: so the latest report holds even where an
+//! earlier one was itself given up. Bounded: beyond [`RANGES_MAX`] the oldest range is reported no more.
+
+use crate::ids::StreamId;
+use crate::record::Record;
+use crate::record::Severity;
+use crate::ring::Slice;
+use crate::spool::DropReason;
+
+/// Attribute, and so record header, with the range: u64 first record, u64 count, u32 cause, big-endian.
+const LOSS_NAME: &str = "logdrive.loss";
+/// Ranges that are remembered to be merged with later ones.
+const RANGES_MAX: usize = 64;
+
+/// Records that were given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Number of the first one within the instance.
+    pub first_record: u64,
+    /// How many.
+    pub count: u64,
+    /// Why.
+    pub reason: DropReason,
+}
+
+impl Loss {
+    fn end(&self) -> u64 {
+        self.first_record + self.count
+    }
+}
+
+/// The losses of one instance, merged, and which of them are news.
+#[derive(Debug, Default)]
+pub struct Losses {
+    ranges: Vec<(Loss, bool)>,
+}
+
+impl Losses {
+    /// Notes a loss.
+    pub fn add(&mut self, mut loss: Loss) {
+        self.ranges.retain(|(known, _)| {
+            let touches = known.reason == loss.reason
+                && known.first_record <= loss.end()
+                && loss.first_record <= known.end();
+            if touches {
+                let end = known.end().max(loss.end());
+                loss.first_record = known.first_record.min(loss.first_record);
+                loss.count = end - loss.first_record;
+            }
+            !touches
+        });
+        if self.ranges.len() == RANGES_MAX {
+            self.ranges.remove(0);
+        }
+        self.ranges.push((loss, true));
+    }
+
+    /// Whether there is something to report.
+    pub fn is_news(&self) -> bool {
+        self.ranges.iter().any(|(_, is_news)| *is_news)
+    }
+
+    /// Appends a record for each range that is news; says how many.
+    pub fn report(&mut self, slice: &mut Slice, ticks: u64) -> u32 {
+        let mut reports = 0;
+        for (loss, is_news) in self.ranges.iter_mut().filter(|(_, is_news)| *is_news) {
+            *is_news = false;
+            reports += 1;
+            let body = format!(
+                "logdrive: {} records from number {} were given up ({})",
+                loss.count,
+                loss.first_record,
+                loss.reason.name()
+            );
+            let mut value = [0; 20];
+            value[..8].copy_from_slice(&loss.first_record.to_be_bytes());
+            value[8..16].copy_from_slice(&loss.count.to_be_bytes());
+            value[16..].copy_from_slice(&(loss.reason as u32).to_be_bytes());
+            slice.push(&Record {
+                severity: Severity::Error,
+                stream: StreamId(0),
+                ticks,
+                key: None,
+                attributes: &[(LOSS_NAME, &value)],
+                body: body.as_bytes(),
+            });
+        }
+        reports
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::RecordView;
+
+    fn loss(first_record: u64, count: u64) -> Loss {
+        Loss { first_record, count, reason: DropReason::Quota }
+    }
+
+    fn reported(losses: &mut Losses) -> Vec<(u64, u64)> {
+        let mut slice = Slice::default();
+        let reports = losses.report(&mut slice, 1);
+        assert_eq!(slice.records(), reports);
+        let values = slice.encoded_records().map(|bytes| {
+            let record = RecordView::parse(bytes).unwrap();
+            let (name, value) = record.attribute_pairs().next().unwrap();
+            assert_eq!(name, LOSS_NAME.as_bytes());
+            let number = |at: usize| u64::from_be_bytes(value[at..at + 8].try_into().unwrap());
+            (number(0), number(8))
+        });
+        values.collect()
+    }
+
+    #[test]
+    fn neighbours_are_merged_and_reported_again_as_a_whole() {
+        let mut losses = Losses::default();
+        losses.add(loss(0, 10));
+        losses.add(loss(20, 5));
+        assert_eq!(reported(&mut losses), [(0, 10), (20, 5)]);
+        assert!(!losses.is_news());
+        assert_eq!(reported(&mut losses), []);
+        losses.add(loss(10, 10));
+        assert_eq!(reported(&mut losses), [(0, 25)]);
+        losses.add(Loss { reason: DropReason::Rejected, ..loss(25, 1) });
+        assert_eq!(reported(&mut losses), [(25, 1)]);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut losses = Losses::default();
+        (0..1000).for_each(|number| losses.add(loss(number * 2, 1)));
+        assert_eq!(reported(&mut losses).len(), RANGES_MAX);
+    }
+}
