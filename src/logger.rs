@@ -43,6 +43,12 @@ pub(crate) struct Calls {
     block: Option<Duration>,
 }
 
+impl fmt::Debug for Logger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Logger").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
+
 impl Logger {
     pub(crate) fn new(calls: Arc<Calls>, stream: StreamId) -> Self {
         Self { calls, stream }

@@ -93,6 +93,8 @@ pub struct SenderStats {
     pub adopted_dropped: u64,
     /// Whether the slots of dead processes were all found, so that the figures include them.
     pub adoption_done: bool,
+    /// Records of earlier runs that still wait; `stored` includes them.
+    pub adopted_stored: u64,
     /// Slots of dead processes that are not empty yet.
     pub adopted_slots: u64,
     /// Bytes of acknowledged batches on the wire.
@@ -122,7 +124,7 @@ impl Counters {
 }
 
 /// A reading of everything, consistent once the client is at rest (after a flush that returned OK):
-/// `accepted = delivered + unconfirmed + dropped + damaged + stored`.
+/// `accepted + adopted_stored = delivered + unconfirmed + dropped + damaged + stored`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Records accepted by this client and seen by the batcher.

@@ -46,14 +46,15 @@ options! {
         /// when the client is opened. Must differ from `spool.dir`.
         dir: Option<PathBuf> =
             ("ring.dir", "", Accepts::or_unset(Kind::Path, "a 0700 directory on the tmpfs"));
-        /// Size of the arena, for all threads together. It absorbs bursts: at 200 bytes per record
-        /// 1 MiB holds some 4,000 records that are not yet batched.
+        /// Room for records in the arena, for all threads together. It absorbs bursts: at 200 bytes
+        /// per record 1 MiB holds some 4,000 records that are not yet batched. The rings' heads come
+        /// on top, see `ring.threads_max`.
         bytes_max: Option<u64> = ("ring.bytes_max", "0", Accepts::or_unset(
             Kind::Bytes(MIB, 4 * GIB),
             "automatic: the least of 32 MiB, 1/4 of the free tmpfs, 1/16 of the memory limit",
         ));
         /// How many threads may have a ring at the same time. The log call of one more thread is
-        /// refused with `TOO_MANY_THREADS`. Each takes an entry in the arena's head, used or not.
+        /// refused with `TOO_MANY_THREADS`. Each takes 256 bytes in the arena's head, used or not.
         threads_max: u32 = ("ring.threads_max", "4096", count(1, 65_536));
         /// What a log call does when the arena is full: `refuse` returns `RING_FULL` at once,
         /// `block` waits for room at most `ring.full_deadline`. Both are counted.

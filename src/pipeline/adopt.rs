@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::clock::Calibration;
 use crate::clock::Clock;
 use crate::ids::InstanceId;
+use crate::ids::RingPosition;
 use crate::pipeline::encode;
 use crate::pipeline::encode::Encoder;
 use crate::pipeline::encode::SLICE_BYTES_MAX;
@@ -121,37 +122,40 @@ pub fn adopt(
     let spool_options = spool::Options { bytes_max: u64::MAX, ..options.spool.clone() };
     let recovered = match spool::recover(slot.spool_dir(), &spool_options) {
         Ok(recovered) => recovered,
-        Err(SpoolError::NotASpool { .. }) => {
-            slot.remove()?;
-            return Ok(Vec::new());
-        }
+        Err(SpoolError::NotASpool { .. }) => return adopt_rings(slot, options, clock, fresh),
         Err(error) => return Err(error.into()),
     };
     let spool::Recovered { mut writer, reader, positions, next_group, next_record, report, .. } =
         recovered;
     let mut sources = Vec::new();
-    if let Some(arena) = open_arena(&slot, &options.ring)? {
-        let leftovers = Leftovers {
-            calibration: calibration(&arena, clock),
-            topics: arena.streams(),
-            consumer: Consumer::adopt(arena, &positions),
-            number: next_group,
-            first_record: next_record,
-        };
+    if let Some(leftovers) = Leftovers::open(&slot, &positions, &options.ring, clock)? {
         if report.tail_unknown {
-            let slot = fresh()?;
-            let (mut writer, reader) =
-                spool::create(slot.spool_dir(), slot.instance(), &spool_options)?;
-            let leftovers = Leftovers { number: 0, first_record: 0, ..leftovers };
-            leftovers.commit_all(slot.instance(), options, &mut writer)?;
-            sources.push(Source { reader, writer: Some(writer), slot });
+            sources.push(leftovers.move_to(fresh()?, options)?);
         } else {
+            let leftovers =
+                Leftovers { number: next_group, first_record: next_record, ..leftovers };
             leftovers.commit_all(slot.instance(), options, &mut writer)?;
         }
     }
     writer.publish();
     slot.remove_arena()?;
     sources.push(Source { reader, writer: Some(writer), slot });
+    Ok(sources)
+}
+
+/// A slot without a spool: its owner died while it made it, or somebody removed the files. What the rings
+/// have not released moves to a fresh slot; then this one is removed.
+fn adopt_rings(
+    slot: Slot,
+    options: &Options,
+    clock: &Clock,
+    fresh: impl FnOnce() -> Result<Slot, SlotError>,
+) -> Result<Vec<Source>, AdoptError> {
+    let mut sources = Vec::new();
+    if let Some(leftovers) = Leftovers::open(&slot, &[], &options.ring, clock)? {
+        sources.push(leftovers.move_to(fresh()?, options)?);
+    }
+    slot.remove()?;
     Ok(sources)
 }
 
@@ -188,6 +192,32 @@ struct Leftovers {
 }
 
 impl Leftovers {
+    /// What the rings of a slot hold behind the positions that were committed; none where there is no arena.
+    fn open(
+        slot: &Slot,
+        positions: &[RingPosition],
+        options: &ring::Options,
+        clock: &Clock,
+    ) -> Result<Option<Self>, AdoptError> {
+        let Some(arena) = open_arena(slot, options)? else { return Ok(None) };
+        Ok(Some(Self {
+            calibration: calibration(&arena, clock),
+            topics: arena.streams(),
+            consumer: Consumer::adopt(arena, positions),
+            number: 0,
+            first_record: 0,
+        }))
+    }
+
+    /// Seals everything under a fresh instance, in its slot.
+    fn move_to(self, slot: Slot, options: &Options) -> Result<Source, AdoptError> {
+        let spool_options = spool::Options { bytes_max: u64::MAX, ..options.spool.clone() };
+        let (mut writer, reader) =
+            spool::create(slot.spool_dir(), slot.instance(), &spool_options)?;
+        self.commit_all(slot.instance(), options, &mut writer)?;
+        Ok(Source { reader, writer: Some(writer), slot })
+    }
+
     /// Seals everything that is left in the rings and publishes it.
     fn commit_all(
         mut self,

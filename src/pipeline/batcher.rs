@@ -124,16 +124,17 @@ impl Batcher {
         }
     }
 
-    /// Works until it is told to stop and everything accepted is committed.
+    /// Works until it is told to stop and everything accepted is committed, as far as the spool has room.
     pub fn run(&mut self) {
         self.arena.set_consumer_thread(std::thread::current());
         self.workers.set_batcher(std::thread::current());
         while !self.step() {}
     }
 
-    /// Gives the spool's writer back, after the thread has ended.
-    pub fn into_writer(self) -> spool::Writer {
-        self.writer
+    /// Gives the spool's writer back, after the thread has ended. None where records were left in the rings
+    /// for lack of room: the slot must outlive them, however far its spool is delivered.
+    pub fn into_writer(self) -> Option<spool::Writer> {
+        self.blocked.is_none().then_some(self.writer)
     }
 
     /// One round; true when the batcher may end.
@@ -142,6 +143,10 @@ impl Batcher {
         let stops = self.links.handover.batcher_stops();
         let is_urgent = request > self.served || stops;
         let committed = self.commit_ready();
+        if stops && self.blocked.is_some() {
+            // Waiting for room may take for ever. What is not committed is still in the rings.
+            return true;
+        }
         let mut more = false;
         let reports_losses = self.reports_losses(is_urgent);
         let can_drain = self.workers.has_room() && self.blocked.is_none();

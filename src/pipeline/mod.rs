@@ -271,7 +271,7 @@ impl Pipeline {
         self.sender_waker.wake();
         let Ok(sender) = sender.join() else { return false };
         let Some(mut own) = sender.into_own() else { return false };
-        own.writer = Some(writer);
+        own.writer = writer;
         match own.remove_drained() {
             Ok(is_gone) => is_gone && is_resolved,
             // Everything is resolved; what could not be removed is removed by the next process.

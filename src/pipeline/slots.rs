@@ -175,22 +175,26 @@ impl Roots {
         }
     }
 
-    /// The ring directory that the slot's file names.
+    /// The ring directory that the slot's file names. Where the file is missing or spoiled, the rings are most
+    /// likely where we would put them.
     fn recorded_ring_dir(&self, instance: InstanceId) -> PathBuf {
-        let recorded = read_slot_file(&self.spool_dir(instance));
-        recorded.map_or_else(|_| self.ring_dir(instance), |(ring_dir, _)| ring_dir)
+        let recorded = read_slot_file(&self.spool_dir(instance)).map(|(ring_dir, _)| ring_dir);
+        let is_credible = |dir: &PathBuf| dir.ends_with(instance.to_string()) && dir.is_dir();
+        recorded.ok().filter(is_credible).unwrap_or_else(|| self.ring_dir(instance))
     }
 
     fn adopt(&self, instance: InstanceId) -> Option<Slot> {
         let spool_dir = self.spool_dir(instance);
         // The kernel gives a process every record lock that the process itself holds, so another copy
         // of this library in it would not be stopped by ours: its slots are known by their owner's name.
-        // Without that name the slot is being made at this moment.
-        let (ring_dir, owner) = read_slot_file(&spool_dir).ok()?;
         let own = process::token();
-        if owner == own {
-            return None;
+        match read_slot_file(&spool_dir) {
+            Ok((_, owner)) if owner == own => return None,
+            // An empty directory is a slot that is being made at this moment.
+            Err(_) if is_empty_but_for_the_lock(&spool_dir) => return None,
+            Ok(_) | Err(_) => {}
         }
+        let ring_dir = self.recorded_ring_dir(instance);
         let mut locks = vec![SlotLock::acquire(&spool_dir).ok()??];
         if ring_dir != spool_dir && ring_dir.is_dir() {
             locks.push(SlotLock::acquire(&ring_dir).ok()??);
@@ -249,10 +253,7 @@ impl Slot {
 
     /// Removes the arena, all of whose records are in the spool or accounted for.
     pub fn remove_arena(&self) -> io::Result<()> {
-        match fs::remove_file(self.arena_path()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _removed_or_absent => Ok(()),
-        }
+        remove_if_there(&self.arena_path())
     }
 
     /// Keeps an arena that could not be read, under another name, for whoever wants to look at it.
@@ -262,23 +263,14 @@ impl Slot {
 
     /// Removes the slot after its spool's files were removed.
     ///
-    /// The lock goes last, then the directories; one that holds anything unknown stays.
+    /// The directory that others find the slot by goes last; one that holds anything unknown stays.
     pub fn remove(self) -> io::Result<()> {
         self.remove_arena()?;
-        fs::remove_file(self.spool_dir.join(SLOT_FILE))?;
-        let mut dirs = vec![self.spool_dir.clone()];
         if self.ring_dir != self.spool_dir && self.ring_dir.is_dir() {
-            dirs.push(self.ring_dir.clone());
+            remove_empty(&self.ring_dir)?;
         }
-        for dir in dirs {
-            if fs::read_dir(&dir)?.count() <= 1 {
-                fs::remove_file(dir.join(LOCK_FILE))?;
-                fs::remove_dir(&dir)?;
-                // The name's own directory, where this was its last slot; else it is not empty.
-                let _other_slots = dir.parent().map(fs::remove_dir);
-            }
-        }
-        Ok(())
+        remove_if_there(&self.spool_dir.join(SLOT_FILE))?;
+        remove_empty(&self.spool_dir)
     }
 }
 
@@ -289,6 +281,28 @@ impl Drop for Slot {
             let _kept = write_slot_file(&self.spool_dir, &self.ring_dir, NOBODY);
         }
     }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _removed_or_absent => Ok(()),
+    }
+}
+
+fn is_empty_but_for_the_lock(dir: &Path) -> bool {
+    fs::read_dir(dir).is_ok_and(|entries| entries.count() <= 1)
+}
+
+/// Removes a directory that holds nothing but its lock, which goes last.
+fn remove_empty(dir: &Path) -> io::Result<()> {
+    if is_empty_but_for_the_lock(dir) {
+        fs::remove_file(dir.join(LOCK_FILE))?;
+        fs::remove_dir(dir)?;
+        // The name's own directory, where this was its last slot; else it is not empty.
+        let _other_slots = dir.parent().map(fs::remove_dir);
+    }
+    Ok(())
 }
 
 /// Whether `dir` holds rings of a slot whose spool lies elsewhere: that is adopted from there, with the

@@ -27,7 +27,7 @@ use crate::sys::mapping::Mapping;
 /// How an arena is cut.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Bytes of the whole arena; rounded down to whole chunks.
+    /// Bytes for records, rounded down to whole chunks; the header and the rings' heads come on top.
     pub bytes: usize,
     /// Threads that may hold a ring at the same time.
     pub threads_max: u32,
@@ -66,19 +66,19 @@ pub struct Arena {
     consumer_thread: OnceLock<Thread>,
 }
 
+/// A ring moves on only by linking a second chunk: with one it would stand still for ever.
+const CHUNKS_MIN: u32 = 2;
+
 /// A time anchor as it lies in the header: ticks, wall nanoseconds, nanoseconds per tick (32.32).
 pub type TimeAnchor = [u64; 3];
 
 impl Arena {
-    /// Bytes that a mapping needs for `options`, rounded down to whole chunks (at least one per thread
-    /// would be pointless to demand: quiet threads hold none until they log).
+    /// What a mapping for `options` holds: their bytes in whole chunks, and the rings' heads on top, so that
+    /// the limit of threads never eats the room for records.
     pub fn layout(options: &Options, instance: InstanceId) -> Description {
-        let mut description =
-            Description { instance, ring_count: options.threads_max, chunk_count: 0 };
-        let rest = options.bytes.saturating_sub(description.arena_bytes());
-        description.chunk_count =
-            u32::try_from(rest / layout::CHUNK_BYTES).unwrap_or(u32::MAX).max(1);
-        description
+        let chunks = u32::try_from(options.bytes / layout::CHUNK_BYTES).unwrap_or(u32::MAX);
+        let chunk_count = chunks.max(CHUNKS_MIN);
+        Description { instance, ring_count: options.threads_max, chunk_count }
     }
 
     /// Makes an arena in `mapping`, which is zeroed and has [`Description::arena_bytes`] bytes.

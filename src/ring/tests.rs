@@ -63,6 +63,16 @@ fn body(writer: u64, sequence: u64, bytes: usize) -> Vec<u8> {
 }
 
 #[test]
+fn the_limit_of_threads_takes_nothing_from_the_room_for_records() {
+    // The heads of 4,096 rings are as large as this whole arena.
+    let arena = arena(1 << 20, 4096, 0);
+    let mut producer = Producer::claim(arena.clone()).unwrap();
+    let body = [b'x'; 200];
+    let accepted = std::iter::from_fn(|| producer.push(&record(Severity::Info, &body)).ok());
+    assert!(accepted.count() >= 4_000);
+}
+
+#[test]
 fn a_record_of_256_kib_passes_and_comes_out_whole() {
     let arena = arena(4 << 20, 4, 10);
     let mut producer = Producer::claim(arena.clone()).unwrap();

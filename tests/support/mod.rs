@@ -1,4 +1,5 @@
-//! For tests of the receiver: its process, and a client that sends what it is told to.
+//! For tests of the command and of the whole path: its processes, a client that sends what it is told to,
+//! a receiver that answers what it is told to, and a hostile network between them.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
@@ -6,7 +7,10 @@ use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read;
 use std::io::Write;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::net::SocketAddr;
+use std::net::TcpListener;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Child;
@@ -26,10 +30,19 @@ use logdrive::proto::kafka::wire::Reader;
 use logdrive::proto::kafka::wire::header;
 use logdrive::proto::kafka::wire::produce;
 
+pub mod proxy;
+pub mod random;
+pub mod scripted;
+pub mod site;
+pub mod wait;
+
 /// The longest that anything here waits.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
 const PRODUCE_VERSION: i16 = 8;
+
+/// The loopback interface, and whatever port is free.
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// A `logdrive receive` process; killed when dropped.
 pub struct ReceiverProcess {
@@ -40,7 +53,12 @@ pub struct ReceiverProcess {
 impl ReceiverProcess {
     /// Starts one and waits until it listens.
     pub fn start(dir: &Path, arguments: &[&str]) -> Self {
-        Self::start_as(Command::new(env!("CARGO_BIN_EXE_logdrive")), dir, arguments)
+        Self::start_at(ANY_PORT, dir, arguments)
+    }
+
+    /// Starts one at an address, as after a crash.
+    pub fn start_at(address: SocketAddr, dir: &Path, arguments: &[&str]) -> Self {
+        Self::start_as(Command::new(env!("CARGO_BIN_EXE_logdrive")), address, dir, arguments)
     }
 
     /// Starts one whose files cannot grow beyond 100 blocks, of 512 or 1024 bytes as the shell has
@@ -50,12 +68,12 @@ impl ReceiverProcess {
         // With SIGXFSZ ignored, a write beyond the limit is an error, as on a full disk.
         let script = "trap '' XFSZ; ulimit -f 100; exec \"$0\" \"$@\"";
         shell.args(["-c", script, env!("CARGO_BIN_EXE_logdrive")]);
-        Self::start_as(shell, dir, arguments)
+        Self::start_as(shell, ANY_PORT, dir, arguments)
     }
 
-    fn start_as(mut command: Command, dir: &Path, arguments: &[&str]) -> Self {
+    fn start_as(mut command: Command, listen: SocketAddr, dir: &Path, arguments: &[&str]) -> Self {
         let mut child = command
-            .args(["receive", "--listen", "127.0.0.1:0", "--dir"])
+            .args(["receive", "--listen", &listen.to_string(), "--dir"])
             .arg(dir)
             .args(arguments)
             .stdout(Stdio::piped())
@@ -91,6 +109,17 @@ impl Drop for ReceiverProcess {
         // Both fail if it has ended already.
         let _killed = self.child.kill();
         let _reaped = self.child.wait();
+    }
+}
+
+/// An address on the loopback interface that no outgoing connection takes while nobody listens there.
+pub fn lasting_address(random: &mut random::Random) -> SocketAddr {
+    loop {
+        // Below the range of ports that Linux gives to outgoing connections: 32768 to 60999.
+        let port = 20_000 + random.below(12_000) as u16;
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return listener.local_addr().unwrap();
+        }
     }
 }
 

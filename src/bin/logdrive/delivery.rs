@@ -28,6 +28,9 @@ const RECORDS_PER_LOOK: u64 = 4096;
 /// How long the end waits for threads once everything is acknowledged.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 
+/// The name under which the client counts calls that found no room.
+const RING_FULL: &str = "ring_full";
+
 /// A run that delivers records and watches them arrive.
 pub struct Delivery {
     client: Client,
@@ -37,7 +40,7 @@ pub struct Delivery {
     deadline: Option<Duration>,
     is_stopping: Arc<AtomicBool>,
     is_terminal: bool,
-    noted: u64,
+    accepted: u64,
 }
 
 impl Delivery {
@@ -54,7 +57,7 @@ impl Delivery {
             deadline,
             is_stopping,
             is_terminal,
-            noted: 0,
+            accepted: 0,
         }
     }
 
@@ -69,10 +72,10 @@ impl Delivery {
         self.is_stopping.load(Ordering::Relaxed)
     }
 
-    /// A record was logged.
-    pub fn note_record(&mut self) {
-        self.noted += 1;
-        if self.noted.is_multiple_of(RECORDS_PER_LOOK) {
+    /// A record was accepted.
+    pub fn note_accepted(&mut self) {
+        self.accepted += 1;
+        if self.accepted.is_multiple_of(RECORDS_PER_LOOK) {
             self.show();
         }
     }
@@ -122,7 +125,11 @@ impl Delivery {
             self.show();
         }
         let seconds = self.clock.moment().since(self.start).as_secs_f64();
-        let stats = self.client.stats();
+        let mut stats = self.client.stats();
+        // The client counts what it has taken out of its rings; what is still there was accepted too.
+        stats.accepted = self.accepted;
+        // A full ring made us wait, no more: the line was tried again.
+        stats.refused.retain(|(reason, _)| *reason != RING_FULL);
         if self.is_terminal {
             eprint!("\r\x1b[K");
         }

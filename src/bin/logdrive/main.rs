@@ -7,6 +7,7 @@
 mod cat;
 mod delivery;
 mod drain;
+mod input;
 mod json;
 mod receive;
 mod ship;

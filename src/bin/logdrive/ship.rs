@@ -3,10 +3,10 @@
 use std::error::Error;
 use std::fs::File;
 use std::io;
-use std::io::BufRead;
-use std::io::BufReader;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::mpsc::Receiver;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use logdrive::Client;
@@ -16,10 +16,16 @@ use logdrive::Severity;
 use crate::Outcome;
 use crate::delivery;
 use crate::delivery::Delivery;
+use crate::input;
+use crate::input::Input;
+use crate::input::InputError;
+use crate::input::Piece;
 use crate::target::Target;
 
-/// Bytes read at once.
-const READ_BYTES: usize = 256 * 1024;
+/// How long a silent input is waited for before the tool looks whether it was told to stop.
+const LOOK: Duration = Duration::from_millis(50);
+/// What is kept of a line: more than any record may have.
+const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// Ship lines of files (or of standard input) as records, one per line, bytes kept exactly.
 ///
@@ -47,21 +53,19 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     let config = arguments.target.config(arguments.spool.as_deref())?;
     // Opened before anything starts: a file that is missing is a usage error.
-    let mut inputs: Vec<(String, Box<dyn BufRead>)> = Vec::new();
+    let mut inputs: Vec<Input> = Vec::new();
     for path in &arguments.files {
         let name = path.display().to_string();
         let file = open(path).map_err(|error| format!("{name}: {error}"))?;
-        inputs.push((name, Box::new(BufReader::with_capacity(READ_BYTES, file))));
+        inputs.push(Input { name, source: Box::new(file) });
     }
     if inputs.is_empty() {
-        let input = BufReader::with_capacity(READ_BYTES, io::stdin());
-        inputs.push(("standard input".to_owned(), Box::new(input)));
+        let name = "standard input".to_owned();
+        inputs.push(Input { name, source: Box::new(io::stdin()) });
     }
     let client = Client::start(&config)?;
     let mut delivery = Delivery::start(client, arguments.deadline, delivery::stop_flag()?);
-    for (name, input) in &mut inputs {
-        ship_lines(input.as_mut(), &mut delivery).map_err(|error| format!("{name}: {error}"))?;
-    }
+    ship_lines(&input::read(inputs)?, &mut delivery)?;
     let summary = delivery.finish();
     if arguments.json {
         println!("{}}}", summary.json());
@@ -81,22 +85,49 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// One record per line; a last line without its newline is one too.
-fn ship_lines(input: &mut dyn BufRead, delivery: &mut Delivery) -> io::Result<()> {
+fn ship_lines(
+    pieces: &Receiver<Result<Piece, InputError>>,
+    delivery: &mut Delivery,
+) -> Result<(), InputError> {
     let mut line = Vec::new();
-    while !delivery.is_stopping() && input.read_until(b'\n', &mut line)? > 0 {
-        if line.last() == Some(&b'\n') {
-            line.pop();
+    while !delivery.is_stopping() {
+        match pieces.recv_timeout(LOOK) {
+            Ok(Ok(Piece::Bytes(bytes))) => ship_piece(&bytes, &mut line, delivery),
+            Ok(Ok(Piece::End)) if line.is_empty() => {}
+            Ok(Ok(Piece::End)) => ship_line(&mut line, delivery),
+            Ok(Err(error)) => return Err(error),
+            Err(RecvTimeoutError::Timeout) => delivery.show(),
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }
-        loop {
-            match delivery.client().log(Severity::Info, &line) {
-                // The receivers are slower than we read: wait, and say so where somebody looks.
-                Err(Code::RingFull) if !delivery.is_stopping() => delivery.show(),
-                // Refused for good and counted; the summary has it.
-                Ok(()) | Err(_) => break,
-            }
-        }
-        delivery.note_record();
-        line.clear();
     }
     Ok(())
+}
+
+/// Ships the lines that end in this piece; `line` is the one that began before it, or goes on behind it.
+fn ship_piece(mut bytes: &[u8], line: &mut Vec<u8>, delivery: &mut Delivery) {
+    while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+        append(line, &bytes[..end]);
+        ship_line(line, delivery);
+        bytes = &bytes[end + 1..];
+    }
+    append(line, bytes);
+}
+
+/// Of a line that is too large anyway only so much is kept that it is refused.
+fn append(line: &mut Vec<u8>, bytes: &[u8]) {
+    let room = LINE_BYTES_MAX.saturating_sub(line.len());
+    line.extend_from_slice(&bytes[..room.min(bytes.len())]);
+}
+
+fn ship_line(line: &mut Vec<u8>, delivery: &mut Delivery) {
+    loop {
+        match delivery.client().log(Severity::Info, &line) {
+            Ok(()) => break delivery.note_accepted(),
+            // The receivers are slower than we read: wait, and say so where somebody looks.
+            Err(Code::RingFull) if !delivery.is_stopping() => delivery.show(),
+            // Refused for good and counted; the summary has it.
+            Err(_) => break,
+        }
+    }
+    line.clear();
 }

@@ -45,7 +45,7 @@ impl Summary {
             delivered: sender.delivered + sender.adopted_delivered,
             adopted_delivered: sender.adopted_delivered,
             unconfirmed: sender.unconfirmed,
-            stored: sender.stored.max(stats.accepted.saturating_sub(ended)),
+            stored: sender.adopted_stored + stats.accepted.saturating_sub(ended),
             dropped,
             refused: stats.refused.clone(),
             damaged: sender.damaged + stats.spool_damages,

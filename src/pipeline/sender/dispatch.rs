@@ -140,6 +140,7 @@ impl Sender {
             space: None,
             lane: None,
             attempts: 0,
+            faults: 0,
         };
         self.flights.insert(token, flight);
         self.bind_and_send(now, lane, token, chosen);
@@ -154,8 +155,16 @@ impl Sender {
         let token = self.flights.next_token();
         let partition = binding.partition;
         let binding = Some(binding);
-        let flight =
-            Flight { source, frame, partition, binding, space: None, lane: None, attempts: 0 };
+        let flight = Flight {
+            source,
+            frame,
+            partition,
+            binding,
+            space: None,
+            lane: None,
+            attempts: 0,
+            faults: 0,
+        };
         self.flights.insert(token, flight);
         match self.settings.target.mode {
             TargetMode::Receivers => {
@@ -189,6 +198,7 @@ impl Sender {
             space: None,
             lane: None,
             attempts: 0,
+            faults: 0,
         };
         self.flights.insert(token, flight);
         self.spaces.get(id).hold(token);

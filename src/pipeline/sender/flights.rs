@@ -35,6 +35,8 @@ pub struct Flight {
     pub lane: Option<LaneId>,
     /// How often it was sent.
     pub attempts: u32,
+    /// How often an answer said that the batch itself is at fault; a lost connection says nothing of it.
+    pub faults: u32,
 }
 
 /// A batch that was read from a spool and has no lane yet.

@@ -64,7 +64,7 @@ impl Sender {
             // Answered after it had moved on: the newer attempt's answer counts.
             return;
         };
-        let attempts = flight.attempts;
+        let faults = flight.faults;
         let numbered_by = flight.space;
         let topic = flight.frame.topic().to_owned();
         let id = self.spaces.of_partition(&topic, flight.partition);
@@ -90,10 +90,12 @@ impl Sender {
                 let pause = if is_news { Duration::ZERO } else { RETRY_AFTER };
                 self.refuse(now, lane, token, verdict.fate, pause);
             }
-            Action::RetryThenQuarantine { retries_max } if attempts <= retries_max => {
+            Action::RetryThenQuarantine { retries_max } if faults < retries_max => {
+                self.note_fault(token);
                 self.refuse(now, lane, token, verdict.fate, RETRY_AFTER);
             }
-            Action::VerifyChecksum if attempts <= 1 => {
+            Action::VerifyChecksum if faults < 1 => {
+                self.note_fault(token);
                 self.refuse(now, lane, token, verdict.fate, RETRY_AFTER);
             }
             Action::BumpEpoch => self.bump(now, lane, token, id, &answer),
@@ -132,6 +134,13 @@ impl Sender {
         self.spaces.producer = Producer::Wanted;
         self.spaces.get(id).wants_new_producer = true;
         self.inquiry.want_producer();
+    }
+
+    /// An answer blamed the batch itself; after as many as the table allows it is given up.
+    fn note_fault(&mut self, token: u64) {
+        if let Some(flight) = self.flights.get_mut(token) {
+            flight.faults += 1;
+        }
     }
 
     /// The batch is done with: delivered, unconfirmed or given up.

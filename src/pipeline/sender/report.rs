@@ -75,6 +75,7 @@ impl Sender {
                 stats.dropped = dropped(&totals);
             } else {
                 stats.adopted_slots += 1;
+                stats.adopted_stored += totals.stored_records;
             }
         }
         stats.bytes_wire = stats.receivers.iter().map(|receiver| receiver.bytes).sum();

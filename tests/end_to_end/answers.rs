@@ -1,0 +1,150 @@
+//! Receivers and brokers that answer with errors: the documented action, and every record accounted for.
+
+use std::time::Duration;
+
+use logdrive::Client;
+use logdrive::Code;
+use logdrive::Config;
+use logdrive::Severity;
+use logdrive::Snapshot;
+
+use crate::support::scripted::ScriptedReceiver;
+use crate::support::site::Site;
+use crate::support::wait;
+
+const RECORDS: u64 = 10;
+
+fn log_ten(client: &Client, from: u64) -> Vec<Vec<u8>> {
+    let lines: Vec<String> =
+        (from..from + RECORDS).map(|number| format!("line {number}")).collect();
+    lines.iter().for_each(|line| client.log(Severity::Info, line).unwrap());
+    lines.into_iter().map(String::into_bytes).collect()
+}
+
+fn assert_conserved(stats: &Snapshot) {
+    let sender = &stats.sender;
+    let ended = sender.delivered + sender.unconfirmed + stats.dropped_total() + sender.damaged;
+    assert_eq!(stats.accepted, ended + sender.stored, "{stats:?}");
+    assert_eq!((stats.panics, stats.spool_errors), (0, 0), "{stats:?}");
+}
+
+fn open(site: &Site, scheme: &str, receiver: &ScriptedReceiver) -> Client {
+    let url = site.url_with_scheme(scheme, &[receiver.address], "linger=50ms");
+    Client::start(&Config::from_url(&url).unwrap()).unwrap()
+}
+
+/// What a batch that was not taken is sent as again: the very same bytes.
+#[test]
+fn an_error_that_passes_is_answered_with_the_same_bytes() {
+    for scheme in ["receivers", "kafka"] {
+        for code in [-1, 2, 7, 56] {
+            let (site, receiver) = (Site::new(), ScriptedReceiver::start(&[code], 0));
+            let client = open(&site, scheme, &receiver);
+            let lines = log_ten(&client, 0);
+            client.flush(wait::PATIENCE).unwrap();
+            let stats = client.close(wait::PATIENCE).unwrap();
+            let seen = receiver.seen();
+            let context = format!("{scheme}, code {code}: {stats:?}");
+            assert_eq!(seen[0].code, code, "{context}");
+            assert_eq!(seen[0].bytes, seen[1].bytes, "{context}");
+            assert_eq!(receiver.stored(), lines, "{context}");
+            assert_eq!((stats.sender.delivered, stats.sender.retries), (RECORDS, 1), "{context}");
+            assert_conserved(&stats);
+        }
+    }
+}
+
+/// A gap in the sequence, as a partition sees it: the epoch is bumped and numbers start from 0.
+#[test]
+fn a_gap_in_the_sequence_bumps_the_epoch_of_a_partition() {
+    let (site, receiver) = (Site::new(), ScriptedReceiver::start(&[0, 45], 0));
+    let client = open(&site, "kafka", &receiver);
+    let mut lines = log_ten(&client, 0);
+    client.flush(wait::PATIENCE).unwrap();
+    lines.extend(log_ten(&client, RECORDS));
+    client.flush(wait::PATIENCE).unwrap();
+    let stats = client.close(wait::PATIENCE).unwrap();
+    let numbers: Vec<_> = receiver
+        .seen()
+        .iter()
+        .map(|seen| (seen.code, seen.header.producer_epoch, seen.header.base_sequence))
+        .collect();
+    assert_eq!(numbers, [(0, 0, 0), (45, 0, 10), (0, 1, 0)]);
+    assert_eq!(receiver.stored(), lines);
+    assert_conserved(&stats);
+}
+
+/// Our own receivers do not judge gaps, one of Kafka behind a `receivers://` URL does: kept, never dropped.
+#[test]
+fn a_gap_at_a_receiver_is_tried_again() {
+    let (site, receiver) = (Site::new(), ScriptedReceiver::start(&[45, 45, 45], 0));
+    let client = open(&site, "receivers", &receiver);
+    let lines = log_ten(&client, 0);
+    client.flush(wait::PATIENCE).unwrap();
+    let stats = client.close(wait::PATIENCE).unwrap();
+    assert_eq!(receiver.stored(), lines);
+    assert_conserved(&stats);
+}
+
+/// Errors that say nothing of the batch keep it, however long they last.
+#[test]
+fn an_error_that_stays_keeps_the_records_until_it_ends() {
+    for scheme in ["receivers", "kafka"] {
+        for code in [7, 56] {
+            let (site, receiver) = (Site::new(), ScriptedReceiver::start(&[], code));
+            let client = open(&site, scheme, &receiver);
+            let lines = log_ten(&client, 0);
+            wait::until("some attempts", || receiver.seen().len() > 5);
+            let late = client.flush(Duration::from_millis(10)).unwrap_err();
+            assert_eq!(late.code(), Code::DeadlineExceeded);
+            let stats = client.stats();
+            assert_eq!(
+                (stats.accepted, stats.sender.stored),
+                (RECORDS, RECORDS),
+                "{scheme} {code}"
+            );
+            assert_conserved(&stats);
+            receiver.relent();
+            client.flush(wait::PATIENCE).unwrap();
+            assert_conserved(&client.close(wait::PATIENCE).unwrap());
+            assert_eq!(receiver.stored(), lines, "{scheme} {code}");
+        }
+    }
+}
+
+/// Errors of the batch itself end it after the attempts of the table, counted; the next ones go on.
+#[test]
+fn a_batch_that_is_never_taken_is_given_up_and_counted() {
+    for scheme in ["receivers", "kafka"] {
+        for (code, attempts) in [(87, 1), (2, 2), (-1, 4)] {
+            let (site, receiver) = (Site::new(), ScriptedReceiver::start(&[], code));
+            let client = open(&site, scheme, &receiver);
+            log_ten(&client, 0);
+            client.flush(wait::PATIENCE).unwrap();
+            let context = format!("{scheme}, code {code}: {:?}", client.stats());
+            assert_eq!(client.stats().sender.dropped, [("rejected", RECORDS)], "{context}");
+            assert_eq!(receiver.seen().len(), attempts, "{context}");
+            receiver.relent();
+            let lines = log_ten(&client, RECORDS);
+            client.flush(wait::PATIENCE).unwrap();
+            let stats = client.close(wait::PATIENCE).unwrap();
+            assert_eq!(receiver.stored(), lines, "{context}");
+            assert_eq!(stats.sender.delivered, RECORDS, "{context}");
+            assert_conserved(&stats);
+        }
+    }
+}
+
+/// Losing a connection is no verdict on the batch: it does not use up the attempts that an error leaves.
+#[test]
+fn lost_connections_do_not_count_as_refusals() {
+    for code in [2, -1] {
+        let (site, receiver) = (Site::new(), ScriptedReceiver::start(&[7, 7, 7, 7, 7, code], 0));
+        let client = open(&site, "receivers", &receiver);
+        let lines = log_ten(&client, 0);
+        client.flush(wait::PATIENCE).unwrap();
+        let stats = client.close(wait::PATIENCE).unwrap();
+        assert_eq!(receiver.stored(), lines, "code {code}: {stats:?}");
+        assert_conserved(&stats);
+    }
+}

@@ -1,0 +1,143 @@
+//! A receiver that answers each batch with the error code it is told to, and remembers what it saw.
+
+use std::collections::VecDeque;
+use std::io::Read;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+use logdrive::batch;
+use logdrive::batch::HEADER_BYTES;
+use logdrive::batch::Header;
+use logdrive::batch::RecordIter;
+use logdrive::proto::kafka::broker;
+use logdrive::proto::kafka::broker::Broker;
+use logdrive::proto::kafka::broker::Handled;
+use logdrive::proto::kafka::broker::PartitionReply;
+use logdrive::proto::kafka::errors::ErrorCode;
+
+/// A batch that arrived.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The answer that it got.
+    pub code: i16,
+    /// Its header.
+    pub header: Header,
+    /// All of its bytes, as sent.
+    pub bytes: Vec<u8>,
+    /// The values of its records.
+    pub values: Vec<Vec<u8>>,
+}
+
+/// See the module's head.
+pub struct ScriptedReceiver {
+    /// Where it listens.
+    pub address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    script: Mutex<VecDeque<i16>>,
+    afterwards: Mutex<i16>,
+    seen: Mutex<Vec<Seen>>,
+    is_over: AtomicBool,
+}
+
+impl ScriptedReceiver {
+    /// Answers the first batches with `script`, one code each, all others with `afterwards`.
+    pub fn start(script: &[i16], afterwards: i16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared::default());
+        shared.script.lock().unwrap().extend(script);
+        *shared.afterwards.lock().unwrap() = afterwards;
+        let receiver = Self { address, shared: shared.clone() };
+        start_thread(move || {
+            for stream in listener.incoming() {
+                if shared.is_over.load(Ordering::Acquire) {
+                    return;
+                }
+                let (stream, shared) = (stream.unwrap(), shared.clone());
+                // A connection that the client ends is no failure of the test.
+                start_thread(move || drop(shared.serve(stream, address)));
+            }
+        });
+        receiver
+    }
+
+    /// Answers everything with success from now on.
+    pub fn relent(&self) {
+        self.shared.script.lock().unwrap().clear();
+        *self.shared.afterwards.lock().unwrap() = 0;
+    }
+
+    /// What arrived, in order.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.shared.seen.lock().unwrap().clone()
+    }
+
+    /// The values of records that were answered with success, in order.
+    pub fn stored(&self) -> Vec<Vec<u8>> {
+        let seen = self.seen().into_iter().filter(|seen| seen.code == 0);
+        seen.flat_map(|seen| seen.values).collect()
+    }
+}
+
+impl Drop for ScriptedReceiver {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::Release);
+        // Wakes the thread that accepts; if it has ended, there is nothing to wake.
+        let _woken = TcpStream::connect(self.address);
+    }
+}
+
+impl Shared {
+    fn serve(&self, mut stream: TcpStream, address: SocketAddr) -> std::io::Result<()> {
+        let broker = Broker::new(address.ip().to_string(), address.port(), |_| true);
+        stream.set_nodelay(true)?;
+        loop {
+            let mut size = [0; 4];
+            stream.read_exact(&mut size)?;
+            let mut frame = vec![0; u32::from_be_bytes(size) as usize];
+            stream.read_exact(&mut frame)?;
+            let mut out = Vec::new();
+            if let Handled::Append(append) = broker.handle(&frame, || 4711, &mut out).unwrap() {
+                let topic = &append.topics[0];
+                let partition = topic.partitions[0];
+                let code = self.take(partition.records.unwrap());
+                let outcome = if code == 0 { Ok(0) } else { Err(ErrorCode::from(code)) };
+                let replies = [PartitionReply { index: partition.index, outcome }];
+                let topics = [(topic.name, &replies[..])];
+                broker::encode_produce_response(append.reply_to, topics.into_iter(), &mut out)
+                    .unwrap();
+            }
+            stream.write_all(&out)?;
+        }
+    }
+
+    fn take(&self, bytes: &[u8]) -> i16 {
+        let header = Header::decode(bytes).unwrap();
+        let mut records = Vec::new();
+        batch::decompress(header.codec, &bytes[HEADER_BYTES..], 16 << 20, &mut records).unwrap();
+        let values = RecordIter::new(&header, &records)
+            .map(|record| record.unwrap().value.unwrap().to_vec())
+            .collect();
+        // Both locks for the whole step: what is answered and what is remembered have one order.
+        let mut seen = self.seen.lock().unwrap();
+        let next = self.script.lock().unwrap().pop_front();
+        let code = next.unwrap_or(*self.afterwards.lock().unwrap());
+        seen.push(Seen { code, header, bytes: bytes.to_vec(), values });
+        code
+    }
+}
+
+fn start_thread(run: impl FnOnce() + Send + 'static) {
+    // Detached: it ends with its connection.
+    std::thread::Builder::new().name("scripted".to_owned()).spawn(run).unwrap();
+}
