@@ -69,10 +69,22 @@ pub struct Batcher {
     next_ticket: u64,
     next_record: u64,
     last_batch: Option<u64>,
+    /// Groups committed so far; their tickets have the numbers below.
+    committed_tickets: u64,
     served: u64,
+    flush: Option<FlushMark>,
     /// A group that the spool had no room for.
     blocked: Option<SealedGroup>,
     pause: Duration,
+}
+
+/// A flush that is being served: however much is logged meanwhile, it ends.
+struct FlushMark {
+    request: u64,
+    /// How far the rings were published when the request was seen.
+    tails: Vec<u64>,
+    /// What was below them has left with tickets below this; none before it has.
+    ticket: Option<u64>,
 }
 
 /// The parts that a batcher is made of.
@@ -118,7 +130,9 @@ impl Batcher {
             next_ticket: 0,
             next_record: 0,
             last_batch: None,
+            committed_tickets: 0,
             served: 0,
+            flush: None,
             blocked: None,
             pause,
         }
@@ -141,7 +155,10 @@ impl Batcher {
     fn step(&mut self) -> bool {
         let request = self.links.gate.requested();
         let stops = self.links.handover.batcher_stops();
-        let is_urgent = request > self.served || stops;
+        if request > self.served && self.flush.is_none() {
+            self.flush = Some(FlushMark { request, tails: self.consumer.tails(), ticket: None });
+        }
+        let is_urgent = self.flush.is_some() || stops;
         let committed = self.commit_ready();
         if stops && self.blocked.is_some() {
             // Waiting for room may take for ever. What is not committed is still in the rings.
@@ -160,21 +177,30 @@ impl Batcher {
                 self.commit_ready();
             }
         }
+        self.serve_flush();
         let is_empty = can_drain && !more && self.slice.is_empty();
-        if is_empty && self.workers.is_idle() && self.blocked.is_none() {
-            if request > self.served {
-                self.served = request;
-                self.links.gate.serve(request, self.last_batch);
-            }
-            if stops {
-                return true;
-            }
+        if stops && is_empty && self.workers.is_idle() && self.blocked.is_none() {
+            return true;
         }
         self.housekeep();
         if !(committed || more) || self.blocked.is_some() {
             self.sleep();
         }
         false
+    }
+
+    /// Tells the gate when everything that was accepted before the request is committed.
+    fn serve_flush(&mut self) {
+        let Some(mark) = &mut self.flush else { return };
+        if mark.ticket.is_none() && self.slice.is_empty() && self.consumer.has_reached(&mark.tails)
+        {
+            mark.ticket = Some(self.next_ticket);
+        }
+        if mark.ticket.is_some_and(|ticket| ticket <= self.committed_tickets) {
+            self.served = mark.request;
+            self.links.gate.serve(mark.request, self.last_batch);
+            self.flush = None;
+        }
     }
 
     fn drain(&mut self) -> bool {
@@ -289,6 +315,7 @@ impl Batcher {
                 return false;
             }
         }
+        self.committed_tickets += 1;
         self.consumer.release(group.positions());
         self.writer.publish();
         self.links.sender.wake();
@@ -308,7 +335,7 @@ impl Batcher {
         self.arena.populate_ahead(POPULATE_CHUNKS);
         let now = self.clock.moment();
         if self.writer.sync_due(now).is_err() {
-            // What could not be synced was taken back and is committed again by the writer.
+            // What was committed since the last sync may not survive a power cut; it does survive us.
             self.links.counters.batch.spool_errors.add(1);
         }
         let is_due = |at: Moment| now.since(at) >= ANCHOR_INTERVAL;

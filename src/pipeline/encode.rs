@@ -39,9 +39,9 @@ pub const SLICE_BYTES_MAX: usize = 2 << 20;
 const RATIO_AT_START: f64 = 2.0;
 /// How much one batch moves the estimate.
 const RATIO_WEIGHT: f64 = 0.2;
-/// Batches of keyed records in one slice at most. There are more only where a slice holds more
+/// Batches of keyed records in one slice at most: so many frames fit a segment with their slice. There are more only where a slice holds more
 /// different keys than that before the cluster was ever reached; then the rest waits as one batch for any partition.
-const KEYED_OPEN_MAX: usize = 1 << 14;
+const KEYED_OPEN_MAX: usize = 1 << 11;
 /// Bodies that are kept for reuse.
 const SPARE_BODIES_MAX: usize = 8;
 /// What a reader finds in place of a record that could not be read.

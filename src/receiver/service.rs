@@ -165,8 +165,8 @@ fn error_code(refusal: Refusal) -> ErrorCode {
         Refusal::TooLarge => ErrorCode::MessageTooLarge,
         Refusal::InvalidTopic => ErrorCode::InvalidTopic,
         Refusal::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
-        Refusal::TooManyTopics => ErrorCode::PolicyViolation,
-        Refusal::Storage => ErrorCode::KafkaStorageError,
+        // This receiver has no room; another one may: to be sent again, not given up.
+        Refusal::TooManyTopics | Refusal::Storage => ErrorCode::KafkaStorageError,
         Refusal::Malformed
         | Refusal::FrameTooLarge
         | Refusal::FirstFrameTimeout

@@ -147,6 +147,18 @@ impl Consumer {
         }
     }
 
+    /// How far each ring is published now.
+    pub fn tails(&mut self) -> Vec<u64> {
+        self.grow();
+        let tail = |ring| self.arena.ring_word(RingId(ring), layout::RING_TAIL_AT).load_acquire();
+        (0..self.reads.len() as u32).map(tail).collect()
+    }
+
+    /// Whether everything below `tails` was drained.
+    pub fn has_reached(&self, tails: &[u64]) -> bool {
+        self.reads.iter().zip(tails).all(|(read, tail)| read.position >= *tail)
+    }
+
     /// Whether every published record was drained.
     pub fn is_drained(&mut self) -> bool {
         self.grow();

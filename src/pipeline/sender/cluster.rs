@@ -93,9 +93,11 @@ impl Sender {
         let is_due = |asked: Option<Moment>, pause| asked.is_none_or(|at| now.since(at) >= pause);
         if self.spaces.producer == Producer::Wanted
             && is_due(self.inquiry.asked_producer_at, PAUSE_MAX)
-            && self.ask_any(|session| session.request_producer_id(now).is_ok())
+            && self.connections.iter().flatten().any(Connection::is_ready)
         {
+            // Noted also where nobody takes the question, so that it is not put in a loop.
             self.inquiry.asked_producer_at = Some(now);
+            self.ask_any(|session| session.request_producer_id(now).is_ok());
         }
         if !self.inquiry.has_metadata {
             return;

@@ -106,8 +106,11 @@ impl Sender {
             self.inquiry.refresh_at_once();
             self.ask_cluster(now);
         }
+        // A binding to a partition means nothing to receivers, who have one each.
+        let is_fleet = self.settings.target.mode == TargetMode::Receivers;
         if let Some(binding) = frame.binding()
             && binding.producer_id >= 0
+            && (binding.partition == 0 || !is_fleet)
         {
             return self.adopt_bound(now, &frame, binding);
         }

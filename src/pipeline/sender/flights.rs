@@ -54,6 +54,8 @@ pub struct Flights {
     /// To be sent again on any lane that may take them, oldest first.
     waiting: VecDeque<u64>,
     lookahead: Option<Lookahead>,
+    /// A batch of our own that was read and is not wanted yet.
+    put_back: Option<Lookahead>,
     next_token: u64,
     own_unresolved: BTreeMap<u64, u32>,
     own_taken: Option<u64>,
@@ -70,6 +72,7 @@ impl Flights {
             flights: HashMap::new(),
             waiting: VecDeque::new(),
             lookahead: None,
+            put_back: None,
             next_token: 0,
             own_unresolved: BTreeMap::new(),
             own_taken: None,
@@ -151,8 +154,35 @@ impl Flights {
         self.lookahead.take()
     }
 
+    /// The oldest segment of our own spool that holds a batch without an outcome.
+    pub fn oldest_own_segment(&mut self) -> Option<u64> {
+        if !self.lookahead.as_ref().is_some_and(|next| next.source == OWN) {
+            self.put_back = self.read(OWN);
+        }
+        let unsent = self.lookahead.iter().chain(&self.put_back);
+        let unsent = unsent.filter(|next| next.source == OWN).map(|next| &next.frame);
+        let sent = self.flights.values().filter(|flight| flight.source == OWN);
+        unsent.chain(sent.map(|flight| &flight.frame)).map(|frame| frame.position().segment).min()
+    }
+
+    /// Takes the next batch of our own that was never sent, if it lies in `segment`.
+    pub fn take_own_of(&mut self, segment: u64) -> Option<Lookahead> {
+        let next = match self.lookahead.take_if(|next| next.source == OWN) {
+            Some(next) => next,
+            None => self.read(OWN)?,
+        };
+        if next.frame.position().segment == segment {
+            return Some(next);
+        }
+        self.put_back = Some(next);
+        None
+    }
+
     /// Reads the next frame of a source.
     pub fn read(&mut self, source: usize) -> Option<Lookahead> {
+        if source == OWN && self.put_back.is_some() {
+            return self.put_back.take();
+        }
         let frame = self.sources.get_mut(source)?.as_mut()?.reader.next()?;
         if source == OWN {
             *self.own_unresolved.entry(frame.batch_number()).or_default() += 1;

@@ -24,9 +24,11 @@ pub(super) const READ_BYTES: usize = 64 * 1024;
 const RESPONSE_BYTES_MAX: u32 = 16 << 20;
 
 impl Sender {
-    /// Carries out what the fleet decided.
-    pub(super) fn act(&mut self, now: Moment) {
+    /// Carries out what the fleet decided; false where that was nothing.
+    pub(super) fn act(&mut self, now: Moment) -> bool {
+        let mut happened = self.take_answers(now);
         while let Some(action) = self.fleet.poll_action() {
+            happened = true;
             match action {
                 Action::Resolve(endpoint) => self.resolve(now, endpoint),
                 Action::Connect { lane, target } => self.connect(now, lane, target),
@@ -42,15 +44,22 @@ impl Sender {
                     }
                 }
             }
-            self.write_all(now);
         }
         // Literal addresses are answered at once.
-        for answer in self.resolver.answers() {
-            if let Ok(addresses) = answer.addresses {
-                self.fleet.handle_resolved(now, answer.endpoint, &addresses);
+        self.take_answers(now) || happened
+    }
+
+    /// Tells the fleet what the resolver found; false where it found nothing new.
+    fn take_answers(&mut self, now: Moment) -> bool {
+        let answers = self.resolver.answers();
+        let happened = !answers.is_empty();
+        for answer in answers {
+            match answer.addresses {
+                Ok(addresses) => self.fleet.handle_resolved(now, answer.endpoint, &addresses),
+                Err(_unresolved) => self.fleet.handle_resolve_failed(now, answer.endpoint),
             }
-            self.act(now);
         }
+        happened
     }
 
     fn resolve(&mut self, now: Moment, endpoint: EndpointId) {
@@ -156,7 +165,8 @@ impl Sender {
         }
     }
 
-    pub(super) fn write_all(&mut self, now: Moment) {
+    pub(super) fn write_all(&mut self, now: Moment) -> bool {
+        let mut happened = false;
         for index in 0..self.connections.len() {
             let lane = LaneId(index as u32);
             let flights = &self.flights;
@@ -164,12 +174,15 @@ impl Sender {
             let Some(connection) = self.connections[index].as_mut() else { continue };
             if let Err(error) = connection.write(frame_of) {
                 self.fail(now, lane, &error);
+                happened = true;
                 continue;
             }
             while let Some(event) = self.connection(lane).and_then(Connection::poll_event) {
                 self.handle_event(now, lane, event);
+                happened = true;
             }
         }
+        happened
     }
 
     pub(super) fn check_sessions(&mut self, now: Moment) {

@@ -51,6 +51,9 @@ use spaces::Spaces;
 /// Pause before metadata or a producer id is asked for again.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 
+/// Rounds of work between two looks at the sockets.
+const PASSES_MAX: u32 = 16;
+
 /// What a sender is made of.
 pub struct Parts {
     /// Our own spool.
@@ -179,25 +182,31 @@ impl Sender {
         self.check_sessions(now);
         self.resolve_again(now);
         self.ask_cluster(now);
-        self.dispatch(now);
-        self.write_all(now);
-        self.act(now);
+        let is_settled = self.settle_all(now);
         self.remove_drained();
         self.report();
-        let timeout = self.timeout(self.clock.moment());
+        let timeout =
+            if is_settled { self.timeout(self.clock.moment()) } else { Some(Duration::ZERO) };
         let mut ready = Vec::new();
         self.poller.wait(timeout, |event| ready.push(event))?;
         let now = self.clock.moment();
         for event in ready {
             self.handle_ready(now, event.index, event.readable);
         }
-        for answer in self.resolver.answers() {
-            match answer.addresses {
-                Ok(addresses) => self.fleet.handle_resolved(now, answer.endpoint, &addresses),
-                Err(_unresolved) => self.fleet.handle_resolve_failed(now, answer.endpoint),
+        Ok(())
+    }
+
+    /// Dispatches, writes and acts until nothing happens any more: readiness is edge-triggered, so whatever
+    /// can be sent now must be sent before the next wait. False where there is still more to do.
+    fn settle_all(&mut self, now: Moment) -> bool {
+        for _ in 0..PASSES_MAX {
+            self.dispatch(now);
+            let was_written = self.write_all(now);
+            if !(self.act(now) || was_written) {
+                return true;
             }
         }
-        Ok(())
+        false
     }
 
     /// Looks all names up again when it is time: addresses come and go while lanes stand.

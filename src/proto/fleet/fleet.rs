@@ -283,6 +283,9 @@ impl Fleet {
 
     /// Frees the lane of its candidate; gives back what was in flight.
     fn unbind(&mut self, index: usize) -> Vec<u64> {
+        // What was decided for the connection that is gone must not meet the next one.
+        let lane = Self::lane_id(index);
+        self.actions.retain(|action| action.lane() != Some(lane));
         let phase = if self.lanes[index].is_retiring { Phase::Idle } else { Phase::Backoff };
         self.set_phase(index, phase);
         let entries = std::mem::take(&mut self.lanes[index].in_flight);

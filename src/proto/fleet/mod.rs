@@ -207,6 +207,18 @@ pub enum Action {
     Resolve(EndpointId),
 }
 
+impl Action {
+    /// The lane it is about, if any.
+    pub fn lane(&self) -> Option<LaneId> {
+        match self {
+            Self::Close { lane, .. } | Self::Connect { lane, .. } | Self::Heartbeat { lane } => {
+                Some(*lane)
+            }
+            Self::Resolve(_) => None,
+        }
+    }
+}
+
 /// Why a lane is closed by the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CloseReason {
