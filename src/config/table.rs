@@ -160,6 +160,10 @@ options! {
                 range(100_000, 600_000_000),
                 "automatic: 10s in `receivers://` mode, 30s in `kafka://` mode",
             ));
+        /// Whether a cluster may create the topic when it does not exist. It does so only where its
+        /// own `auto.create.topics.enable` allows it too. Without it, records of a topic that does
+        /// not exist stay stored until it does.
+        topic_auto_create: bool = ("topic.auto_create", "true", Accepts::of(Kind::Flag));
         /// Age at which what is known of a cluster (leaders, partitions) is asked for again, even
         /// when nothing failed.
         metadata_age_max: Duration = ("metadata.age_max", "5m", duration(1_000, 3_600_000));

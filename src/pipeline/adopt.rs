@@ -15,7 +15,10 @@ use crate::pipeline::encode;
 use crate::pipeline::encode::Encoder;
 use crate::pipeline::encode::SLICE_BYTES_MAX;
 use crate::pipeline::encode::Ticket;
+use crate::pipeline::handover::Handover;
 use crate::pipeline::handover::Source;
+use crate::pipeline::placement::Placement;
+use crate::pipeline::slots::Roots;
 use crate::pipeline::slots::Slot;
 use crate::pipeline::slots::SlotError;
 use crate::ring;
@@ -25,7 +28,9 @@ use crate::ring::Slice;
 use crate::ring::consumer::Limits;
 use crate::spool;
 use crate::spool::SpoolError;
+use crate::stats::Counters;
 use crate::sys::mapping::Mapping;
+use crate::transport::Waker;
 
 use thiserror::Error;
 
@@ -61,6 +66,47 @@ pub struct Options {
     pub spool: spool::Options,
     /// Bounds for reading the arena.
     pub ring: ring::Options,
+}
+
+impl Options {
+    /// From what the adopter itself uses.
+    pub fn new(encode: encode::Options, spool: spool::Options, ring: ring::Options) -> Self {
+        // The streams of a dead process are numbered in its own way.
+        let placement = encode.placement.as_ref().map(|_| Arc::new(Placement::new()));
+        Self { encode: encode::Options { placement, ..encode }, spool, ring }
+    }
+}
+
+/// Adopts all slots of dead processes, once.
+pub struct Adoption {
+    /// Where the slots are.
+    pub roots: Roots,
+    /// How they are adopted.
+    pub options: Options,
+    /// The clock.
+    pub clock: Clock,
+    /// Takes the spools.
+    pub handover: Arc<Handover>,
+    /// Statistics.
+    pub counters: Arc<Counters>,
+    /// Wakes the sender.
+    pub sender: Waker,
+}
+
+impl Adoption {
+    /// Does it; blocks on the disk.
+    pub fn run(&self) {
+        for slot in self.roots.adopt_dead() {
+            match adopt(slot, &self.options, &self.clock, || self.roots.create()) {
+                Ok(sources) => sources.into_iter().for_each(|source| self.handover.give(source)),
+                // The slot stays as it is, for the next try or for somebody's eyes.
+                Err(_kept) => self.counters.batch.spool_errors.add(1),
+            }
+            self.sender.wake();
+        }
+        self.handover.finish_adoption();
+        self.sender.wake();
+    }
 }
 
 /// Opens the slot of a dead process; no source where there was nothing in it, and it is gone.

@@ -16,6 +16,7 @@ use crate::pipeline::encode::SealedGroup;
 use crate::pipeline::encode::Ticket;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
+use crate::pipeline::placement::Placement;
 use crate::pipeline::workers::Workers;
 use crate::ring::Arena;
 use crate::ring::Consumer;
@@ -58,6 +59,7 @@ pub struct Batcher {
     links: Links,
     clock: Clock,
     settings: Arc<BatchSettings>,
+    placement: Option<Arc<Placement>>,
     spool_full: SpoolFull,
     slice: Slice,
     spare_slices: Vec<Slice>,
@@ -87,6 +89,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Batch settings.
     pub settings: Arc<BatchSettings>,
+    /// Where keyed records go, in Kafka mode.
+    pub placement: Option<Arc<Placement>>,
     /// What to do when the spool is full.
     pub spool_full: SpoolFull,
 }
@@ -94,7 +98,7 @@ pub struct Parts {
 impl Batcher {
     /// A batcher over a fresh spool; to be run in one thread.
     pub fn new(parts: Parts) -> Self {
-        let Parts { arena, writer, workers, links, clock, settings, spool_full } = parts;
+        let Parts { arena, writer, workers, links, clock, settings, placement, spool_full } = parts;
         let pause = settings.poll_busy;
         Self {
             consumer: Consumer::new(arena.clone()),
@@ -105,6 +109,7 @@ impl Batcher {
             links,
             clock,
             settings,
+            placement,
             spool_full,
             slice: Slice::default(),
             spare_slices: Vec::new(),
@@ -313,6 +318,12 @@ impl Batcher {
             let Calibration { ticks, wall_nanos, nanos_per_tick } = self.calibration;
             self.arena.store_time_anchor([ticks, wall_nanos, nanos_per_tick]);
             self.consumer.reclaim_closed();
+        }
+        if let Some(placement) = &self.placement
+            && (placement.take_news() || self.anchored_at == Some(now))
+        {
+            // Once a second too: streams come up.
+            placement.spread(&self.arena.streams());
         }
     }
 

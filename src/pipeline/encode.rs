@@ -4,6 +4,7 @@
 //! stream, and the estimate of the compression ratio. Invariant: every record of the slice is in
 //! exactly one batch of the group, or counted as malformed; record numbers follow on without holes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -16,11 +17,16 @@ use crate::batch::SealError;
 use crate::batch::Sealed;
 use crate::clock::Calibration;
 use crate::config::BatchSettings;
+use crate::config::Settings;
+use crate::config::TargetMode;
 use crate::ids::BatchIdentity;
 use crate::ids::InstanceId;
 use crate::ids::RingPosition;
 use crate::ids::StreamId;
 use crate::pipeline::mapping::Mapping;
+use crate::pipeline::placement;
+use crate::pipeline::placement::Placement;
+use crate::pipeline::placement::STREAMS_MAX;
 use crate::record::ParseError;
 use crate::record::RecordView;
 use crate::record::Severity;
@@ -33,8 +39,9 @@ pub const SLICE_BYTES_MAX: usize = 2 << 20;
 const RATIO_AT_START: f64 = 2.0;
 /// How much one batch moves the estimate.
 const RATIO_WEIGHT: f64 = 0.2;
-/// Streams at most: the size of an arena's directory of them.
-const STREAMS_MAX: usize = 64;
+/// Batches of keyed records in one slice at most. There are more only where a slice holds more
+/// different keys than that before the cluster was ever reached; then the rest waits as one batch for any partition.
+const KEYED_OPEN_MAX: usize = 1 << 14;
 /// Bodies that are kept for reuse.
 const SPARE_BODIES_MAX: usize = 8;
 /// What a reader finds in place of a record that could not be read.
@@ -68,6 +75,7 @@ pub struct Ticket {
 #[derive(Debug)]
 pub struct SealedBatch {
     stream: StreamId,
+    partition: i32,
     severity_max: u8,
     identity: BatchIdentity,
     sealed: Sealed,
@@ -119,7 +127,7 @@ impl SealedGroup {
             .iter()
             .map(|batch| spool::Batch {
                 topic: topic(batch.stream),
-                partition: -1,
+                partition: batch.partition,
                 severity_max: batch.severity_max,
                 batch_number: batch.identity.batch,
                 first_record: batch.identity.first_record,
@@ -140,6 +148,20 @@ pub struct Options {
     pub instance: InstanceId,
     /// Batch and codec settings.
     pub batch: Arc<BatchSettings>,
+    /// Where keyed records go; none where every receiver takes them.
+    pub placement: Option<Arc<Placement>>,
+}
+
+impl Options {
+    /// For the records of `instance` under these settings.
+    pub fn new(instance: InstanceId, settings: &Settings) -> Self {
+        let is_kafka = settings.target.mode == TargetMode::Kafka;
+        Self {
+            instance,
+            batch: Arc::new(settings.batch.clone()),
+            placement: is_kafka.then(|| Arc::new(Placement::new())),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -148,12 +170,25 @@ struct OpenBatch {
     severity_max: u8,
 }
 
+impl OpenBatch {
+    /// Whether it is to be sealed before `bytes` more. A slice has the bytes of about one batch; the
+    /// slack avoids a second, tiny one.
+    #[inline]
+    fn is_full(&self, bytes: usize, raw_bytes_max: usize) -> bool {
+        let raw_bytes = self.builder.raw_bytes();
+        raw_bytes + bytes > raw_bytes_max + raw_bytes_max / 4 && raw_bytes > 0
+    }
+}
+
 /// See the module's head.
 pub struct Encoder {
     options: Options,
     compressor: Compressor,
     mapping: Mapping,
+    /// Without keys, by stream.
     open: Vec<OpenBatch>,
+    /// With keys, by stream and mark of the partition.
+    keyed: BTreeMap<(StreamId, i32), OpenBatch>,
     spare_bodies: Vec<Vec<u8>>,
     ratio: f64,
 }
@@ -172,7 +207,15 @@ impl Encoder {
         let compressor = Compressor::new(codec, level)?;
         let mapping = Mapping::new(options.batch.format, options.batch.timestamps);
         let ratio = if codec == Codec::None { 1.0 } else { RATIO_AT_START };
-        Ok(Self { options, compressor, mapping, open: Vec::new(), spare_bodies: Vec::new(), ratio })
+        Ok(Self {
+            options,
+            compressor,
+            mapping,
+            open: Vec::new(),
+            keyed: BTreeMap::new(),
+            spare_bodies: Vec::new(),
+            ratio,
+        })
     }
 
     /// Raw bytes that are expected to compress to `batch.bytes`.
@@ -222,6 +265,7 @@ impl Encoder {
             slice_bytes,
         };
         self.open.iter_mut().for_each(|open| open.builder.clear());
+        self.keyed.clear();
         for encoded in slice.encoded_records() {
             match parse(encoded) {
                 Ok(record) if usize::from(record.stream.0) < STREAMS_MAX => {
@@ -238,8 +282,13 @@ impl Encoder {
         }
         for stream in 0..self.open.len() {
             if !self.open[stream].builder.is_empty() {
-                self.seal(StreamId(stream as u16), &mut group)?;
+                let mut open = std::mem::take(&mut self.open[stream]);
+                self.seal((StreamId(stream as u16), placement::ANY), &mut open, &mut group)?;
+                self.open[stream] = open;
             }
+        }
+        for (place, mut open) in std::mem::take(&mut self.keyed) {
+            self.seal(place, &mut open, &mut group)?;
         }
         group.slice_bytes = self.slice_bytes();
         Ok(group)
@@ -253,14 +302,28 @@ impl Encoder {
         raw_bytes_max: usize,
         group: &mut SealedGroup,
     ) -> Result<(), EncodeError> {
+        if let (Some(key), Some(placement)) = (record.key, &self.options.placement) {
+            let place = (record.stream, placement.mark_of(record.stream, key));
+            if self.keyed.len() < KEYED_OPEN_MAX || self.keyed.contains_key(&place) {
+                let open = self.keyed.entry(place).or_default();
+                if open.is_full(bytes, raw_bytes_max) {
+                    let mut full = std::mem::take(open);
+                    self.seal(place, &mut full, group)?;
+                }
+                let open = self.keyed.entry(place).or_default();
+                open.severity_max = open.severity_max.max(record.severity as u8);
+                self.mapping.push(&mut open.builder, record, &group.ticket.calibration);
+                return Ok(());
+            }
+        }
         let stream = usize::from(record.stream.0);
         if stream >= self.open.len() {
             self.open.resize_with(stream + 1, OpenBatch::default);
         }
-        // A slice has the bytes of about one batch; the slack avoids a second, tiny one.
-        let raw_bytes = self.open[stream].builder.raw_bytes();
-        if raw_bytes + bytes > raw_bytes_max + raw_bytes_max / 4 && raw_bytes > 0 {
-            self.seal(record.stream, group)?;
+        if self.open[stream].is_full(bytes, raw_bytes_max) {
+            let mut full = std::mem::take(&mut self.open[stream]);
+            self.seal((record.stream, placement::ANY), &mut full, group)?;
+            self.open[stream] = full;
         }
         let open = &mut self.open[stream];
         open.severity_max = open.severity_max.max(record.severity as u8);
@@ -268,8 +331,12 @@ impl Encoder {
         Ok(())
     }
 
-    fn seal(&mut self, stream: StreamId, group: &mut SealedGroup) -> Result<(), EncodeError> {
-        let open = &mut self.open[usize::from(stream.0)];
+    fn seal(
+        &mut self,
+        (stream, partition): (StreamId, i32),
+        open: &mut OpenBatch,
+        group: &mut SealedGroup,
+    ) -> Result<(), EncodeError> {
         let identity = BatchIdentity {
             instance: self.options.instance,
             batch: group.ticket.number * BATCHES_PER_GROUP_MAX + group.batches.len() as u64,
@@ -285,7 +352,7 @@ impl Encoder {
             self.ratio += (ratio.clamp(1.0, 32.0) - self.ratio) * RATIO_WEIGHT;
         }
         group.records += u64::from(sealed.record_count);
-        let batch = SealedBatch { stream, severity_max, identity, sealed, body };
+        let batch = SealedBatch { stream, partition, severity_max, identity, sealed, body };
         self.add(batch, group)
     }
 

@@ -1,9 +1,10 @@
 //! Losses, reported to whoever reads the records: which numbers, how many, why.
 //!
-//! A batch that was given up leaves a hole in the record numbers. The next group carries a record of our own
-//! that names it, so that `verify` and every reader know the hole for what it is. Ranges of
-//! one cause that touch are merged, and a range that grew is reported again as a whole: so the latest report holds even where an
-//! earlier one was itself given up. Bounded: beyond [`RANGES_MAX`] the oldest range is reported no more.
+//! A batch that was given up leaves a hole in the record numbers. The next group carries a record of
+//! our own that names it, so that `verify` and every reader know the hole for what it is. Ranges of one
+//! cause that touch are merged, and a range that grew is reported again as a whole: so the latest report
+//! holds even where an earlier one was itself given up. Bounded: beyond [`RANGES_MAX`] the oldest range
+//! is reported no more.
 
 use crate::ids::StreamId;
 use crate::record::Record;

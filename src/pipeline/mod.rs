@@ -21,6 +21,7 @@ use crate::batch::LevelError;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::config::SpoolSync;
+use crate::pipeline::adopt::Adoption;
 use crate::pipeline::batcher::Batcher;
 use crate::pipeline::batcher::Links;
 use crate::pipeline::encode::Encoder;
@@ -53,6 +54,7 @@ mod gate;
 mod handover;
 mod losses;
 pub mod mapping;
+mod placement;
 mod sender;
 pub mod slots;
 mod supervise;
@@ -114,15 +116,6 @@ struct BatcherThread {
     adoption: Option<Adoption>,
 }
 
-struct Adoption {
-    roots: Roots,
-    options: adopt::Options,
-    clock: Clock,
-    handover: Arc<Handover>,
-    counters: Arc<Counters>,
-    sender: Waker,
-}
-
 impl Pipeline {
     /// Makes the slot, maps the arena, opens the spool, starts the threads. Touches the disk, not the network.
     pub fn start(settings: Arc<Settings>) -> Result<Self, StartError> {
@@ -140,7 +133,8 @@ impl Pipeline {
         let (writer, reader) = spool::create(slot.spool_dir(), instance, &spool_options)?;
         let poller = Poller::new().map_err(StartError::io("watch sockets"))?;
         let sender_waker = poller.waker();
-        let encode = encode::Options { instance, batch: Arc::new(settings.batch.clone()) };
+        let encode = encode::Options::new(instance, &settings);
+        let placement = encode.placement.clone();
         let (gate, handover, counters) =
             (Arc::<Gate>::default(), Arc::<Handover>::default(), Arc::<Counters>::default());
         let workers = start_workers(&encode, settings.batch.workers, &counters)?;
@@ -156,11 +150,12 @@ impl Pipeline {
             },
             clock,
             settings: encode.batch.clone(),
+            placement: placement.clone(),
             spool_full: settings.spool.full,
         });
         let adoption = Adoption {
             roots,
-            options: adopt::Options { encode, spool: spool_options, ring: ring_options },
+            options: adopt::Options::new(encode, spool_options, ring_options),
             clock,
             handover: handover.clone(),
             counters: counters.clone(),
@@ -168,6 +163,7 @@ impl Pipeline {
         };
         let sender = Sender::new(sender::Parts {
             own: Source { reader, writer: None, slot },
+            placement,
             settings,
             clock,
             poller,
@@ -312,21 +308,6 @@ impl BatcherThread {
             adoption.run();
         }
         self.batcher.run();
-    }
-}
-
-impl Adoption {
-    fn run(&self) {
-        for slot in self.roots.adopt_dead() {
-            match adopt::adopt(slot, &self.options, &self.clock, || self.roots.create()) {
-                Ok(sources) => sources.into_iter().for_each(|source| self.handover.give(source)),
-                // The slot stays as it is, for the next try or for somebody's eyes.
-                Err(_kept) => self.counters.batch.spool_errors.add(1),
-            }
-            self.sender.wake();
-        }
-        self.handover.finish_adoption();
-        self.sender.wake();
     }
 }
 

@@ -23,13 +23,16 @@ use crate::sys::file;
 use crate::sys::file::FileSystem;
 use crate::sys::lock::LOCK_FILE;
 use crate::sys::lock::SlotLock;
+use crate::sys::process;
 
 /// The arena's file in a slot's ring directory.
 pub const ARENA_FILE: &str = "arena";
 /// An arena that could not be read, kept.
 const UNREADABLE_ARENA_FILE: &str = "arena.unreadable";
-/// Says where the slot's ring directory is; one line, a path.
+/// Two lines: the slot's ring directory, and its owner's name for itself (see `sys::process`).
 const SLOT_FILE: &str = "slot";
+/// Stands for the owner in the file of a slot that was given up by a living process.
+const NOBODY: &str = "-";
 /// Tries to find an instance id whose directory is ours.
 const CREATE_TRIES_MAX: u32 = 16;
 
@@ -70,6 +73,7 @@ pub struct Slot {
     instance: InstanceId,
     ring_dir: PathBuf,
     spool_dir: PathBuf,
+    owner: String,
     _locks: Vec<SlotLock>,
 }
 
@@ -174,23 +178,34 @@ impl Roots {
     /// The ring directory that the slot's file names. Where the file is missing or spoiled, the rings are most
     /// likely where we would put them.
     fn recorded_ring_dir(&self, instance: InstanceId) -> PathBuf {
-        let recorded = read_line(&self.spool_dir(instance).join(SLOT_FILE)).map(PathBuf::from);
+        let recorded = read_slot_file(&self.spool_dir(instance)).map(|(ring_dir, _)| ring_dir);
         let is_credible = |dir: &PathBuf| dir.ends_with(instance.to_string()) && dir.is_dir();
         recorded.ok().filter(is_credible).unwrap_or_else(|| self.ring_dir(instance))
     }
 
     fn adopt(&self, instance: InstanceId) -> Option<Slot> {
         let spool_dir = self.spool_dir(instance);
-        let mut locks = vec![SlotLock::acquire(&spool_dir).ok()??];
+        // The kernel gives a process every record lock that the process itself holds, so another copy
+        // of this library in it would not be stopped by ours: its slots are known by their owner's name.
+        let own = process::token();
+        match read_slot_file(&spool_dir) {
+            Ok((_, owner)) if owner == own => return None,
+            // An empty directory is a slot that is being made at this moment.
+            Err(_) if is_empty_but_for_the_lock(&spool_dir) => return None,
+            Ok(_) | Err(_) => {}
+        }
         let ring_dir = self.recorded_ring_dir(instance);
+        let mut locks = vec![SlotLock::acquire(&spool_dir).ok()??];
         if ring_dir != spool_dir && ring_dir.is_dir() {
             locks.push(SlotLock::acquire(&ring_dir).ok()??);
         }
-        Some(Slot { instance, ring_dir, spool_dir, _locks: locks })
+        write_slot_file(&spool_dir, &ring_dir, &own).ok()?;
+        Some(Slot { instance, ring_dir, spool_dir, owner: own, _locks: locks })
     }
 
     fn try_create(&self, instance: InstanceId) -> Result<Option<Slot>, SlotError> {
         let (ring_dir, spool_dir) = (self.ring_dir(instance), self.spool_dir(instance));
+        let owner = process::token();
         let mut locks = Vec::new();
         let mut dirs = vec![&spool_dir];
         if ring_dir != spool_dir {
@@ -198,17 +213,17 @@ impl Roots {
         }
         for dir in dirs {
             // Another process may have found a directory before we locked it, and removed it.
-            match file::create_private_directory(dir).and_then(|()| SlotLock::acquire(dir)) {
+            let made = file::create_private_directory(dir)
+                .and_then(|()| write_slot_file(&spool_dir, &ring_dir, &owner))
+                .and_then(|()| SlotLock::acquire(dir));
+            match made {
                 Ok(Some(lock)) => locks.push(lock),
                 Ok(None) => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(source) => return Err(SlotError::Io { path: dir.clone(), source }),
             }
         }
-        let slot_file = spool_dir.join(SLOT_FILE);
-        let line = format!("{}\n", ring_dir.display());
-        fs::write(&slot_file, line).map_err(SlotError::at(&slot_file))?;
-        Ok(Some(Slot { instance, ring_dir, spool_dir, _locks: locks }))
+        Ok(Some(Slot { instance, ring_dir, spool_dir, owner, _locks: locks }))
     }
 
     fn ring_dir(&self, instance: InstanceId) -> PathBuf {
@@ -259,6 +274,15 @@ impl Slot {
     }
 }
 
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if self.owner == process::token() && self.spool_dir.join(SLOT_FILE).exists() {
+            // Where it cannot be given up, this process's end gives it up.
+            let _kept = write_slot_file(&self.spool_dir, &self.ring_dir, NOBODY);
+        }
+    }
+}
+
 fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -266,9 +290,13 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
+fn is_empty_but_for_the_lock(dir: &Path) -> bool {
+    fs::read_dir(dir).is_ok_and(|entries| entries.count() <= 1)
+}
+
 /// Removes a directory that holds nothing but its lock, which goes last.
 fn remove_empty(dir: &Path) -> io::Result<()> {
-    if fs::read_dir(dir)?.count() <= 1 {
+    if is_empty_but_for_the_lock(dir) {
         fs::remove_file(dir.join(LOCK_FILE))?;
         fs::remove_dir(dir)?;
         // The name's own directory, where this was its last slot; else it is not empty.
@@ -285,15 +313,25 @@ fn is_ring_directory_only(dir: &Path) -> bool {
     entries.all(|entry| entry.is_ok_and(|e| ring_files.iter().any(|file| e.file_name() == *file)))
 }
 
-/// The line in a small file; a link, a pipe, or a file that is longer than any path, is none.
-fn read_line(path: &Path) -> io::Result<String> {
+/// The two lines of a slot's file; hostile until checked, so a bounded part of a regular file only.
+fn read_slot_file(spool_dir: &Path) -> io::Result<(PathBuf, String)> {
     let file = fs::OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
-        .open(path)?;
+        .open(spool_dir.join(SLOT_FILE))?;
     let mut text = String::new();
-    file.take(libc::PATH_MAX as u64 + 1).read_to_string(&mut text)?;
-    text.strip_suffix('\n').map(str::to_owned).ok_or(io::ErrorKind::InvalidData.into())
+    file.take(2 * libc::PATH_MAX as u64).read_to_string(&mut text)?;
+    let mut lines = text.split_terminator('\n');
+    match (lines.next(), lines.next()) {
+        (Some(ring_dir), Some(owner)) => Ok((ring_dir.into(), owner.to_owned())),
+        (Some(_), None) | (None, _) => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// Says where the slot's rings are, and whose it is.
+fn write_slot_file(spool_dir: &Path, ring_dir: &Path, owner: &str) -> io::Result<()> {
+    let text = format!("{}\n{owner}\n", ring_dir.display());
+    fs::write(spool_dir.join(SLOT_FILE), text)
 }
 
 fn random_instance() -> io::Result<InstanceId> {

@@ -10,6 +10,7 @@ pub mod fork;
 pub mod lock;
 pub mod mapping;
 pub mod memory;
+pub mod process;
 pub mod set_once;
 pub mod signals;
 pub mod tsc;

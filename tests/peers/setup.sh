@@ -1,12 +1,14 @@
 #!/bin/sh
-# Installs the foreign producers under target/peers, once; later calls need no network.
+# Installs the peers that tests talk to under target/peers (or $PEERS_DIR), once; later calls need no
+# network.
 #
-# Usage: setup.sh python|node. Exits with 0 when they are ready, with 75 (EX_TEMPFAIL) and a reason on
+# Usage: setup.sh python|node|kafka-3.9|kafka-4|kfake. Exits with 0 when they are ready, with 75 (EX_TEMPFAIL) and a reason on
 # stderr when an interpreter is missing or the registry is out of reach.
 set -u
 
-root=$(cd "$(dirname "$0")/../.." && pwd)/target/peers
-mkdir -p "$root"
+here=$(cd "$(dirname "$0")" && pwd)
+root=${PEERS_DIR:-$here/../../target/peers}
+mkdir -p "$root" && root=$(cd "$root" && pwd)
 exec 9> "$root/lock"
 # Two tests may come here at once; the second finds the first one's work.
 command -v flock > /dev/null && flock 9
@@ -14,6 +16,30 @@ command -v flock > /dev/null && flock 9
 out_of_reach() {
     echo "$1" >&2
     exit 75
+}
+
+# Apache Kafka's own artifacts, with all that a broker needs; $2 is the release.
+install_kafka() {
+    libs=$root/$1/libs
+    [ -f "$libs/.complete-$2" ] && return
+    for tool in java mvn; do
+        command -v $tool > /dev/null || out_of_reach "$tool is not installed"
+    done
+    rm -rf "$libs" && mkdir -p "$libs"
+    cat > "$root/$1/pom.xml" << POM
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>io.logdrive.tests</groupId><artifactId>$1</artifactId><version>1</version>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>$2</version></dependency>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>$2</version></dependency>
+    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
+  </dependencies>
+</project>
+POM
+    (cd "$root/$1" && timeout 600 mvn --quiet --batch-mode dependency:copy-dependencies \
+        -DoutputDirectory="$libs") >&2 || out_of_reach "Maven Central is out of reach"
+    touch "$libs/.complete-$2"
 }
 
 case ${1-} in
@@ -36,8 +62,23 @@ node)
     timeout 300 npm install --silent --no-audit --no-fund --prefix "$root/node" kafkajs@2.2.4 >&2 \
         || out_of_reach "the npm registry is out of reach"
     ;;
+kafka-3.9)
+    install_kafka kafka-3.9 3.9.1
+    ;;
+kafka-4)
+    install_kafka kafka-4 4.1.0
+    ;;
+kfake)
+    # Built anew when its source here changed.
+    [ "$root/kfake/kfake" -nt "$here/kfake/main.go" ] && [ "$root/kfake/kfake" -nt "$here/kfake/go.mod" ] \
+        && exit 0
+    command -v go > /dev/null || out_of_reach "go is not installed"
+    mkdir -p "$root/kfake"
+    (cd "$here/kfake" && timeout 600 env GOPATH="$root/go" GOFLAGS=-modcacherw GOTOOLCHAIN=local \
+        go build -o "$root/kfake/kfake" .) >&2 || out_of_reach "the Go module proxy is out of reach"
+    ;;
 *)
-    echo "usage: setup.sh python|node" >&2
+    echo "usage: setup.sh python|node|kafka-3.9|kafka-4|kfake" >&2
     exit 2
     ;;
 esac

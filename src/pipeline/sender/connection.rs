@@ -79,6 +79,16 @@ impl Connection {
         self.session.as_mut()
     }
 
+    /// Whether the session takes commands.
+    pub fn is_ready(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.versions().is_some())
+    }
+
+    /// Whether the peer wants silence for now.
+    pub fn is_muted(&self) -> bool {
+        self.session.as_ref().is_some_and(Session::is_muted)
+    }
+
     /// Starts `session` on the connection that now stands.
     pub fn start(&mut self, session: Session) {
         self.session = Some(session);

@@ -25,9 +25,11 @@ pub struct Flight {
     pub source: usize,
     /// Its bytes.
     pub frame: Frame,
-    /// What it is bound to.
-    pub binding: Binding,
-    /// The sequence space that holds it; none for a batch that an earlier process bound.
+    /// Its partition, where that is decided.
+    pub partition: i32,
+    /// What it is bound to; none for one that waits for its partition, or is to be bound anew.
+    pub binding: Option<Binding>,
+    /// The space that numbered it; none for a batch that is not bound by this process.
     pub space: Option<SpaceId>,
     /// The lane it is on.
     pub lane: Option<LaneId>,
@@ -256,11 +258,10 @@ impl Flights {
         }
     }
 
-    /// Forgets who is on which lane: every batch on its way waits to be sent again.
-    pub fn ground_all(&mut self) {
+    /// Every batch on its way, oldest first.
+    pub fn tokens(&self) -> Vec<u64> {
         let mut tokens: Vec<u64> = self.flights.keys().copied().collect();
         tokens.sort_unstable();
-        self.flights.values_mut().for_each(|flight| flight.lane = None);
-        self.waiting = tokens.into();
+        tokens
     }
 }

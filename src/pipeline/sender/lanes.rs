@@ -107,6 +107,8 @@ impl Sender {
                 Err(_refused) => {
                     self.drop_connection(lane);
                     self.fleet.handle_connecting_failed(now, lane);
+                    // Somebody else may lead its partitions by now.
+                    self.inquiry.refresh();
                     return;
                 }
             }

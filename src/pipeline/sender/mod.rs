@@ -22,13 +22,15 @@ use crate::ids::Moment;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::handover::Source;
+use crate::pipeline::placement::Placement;
 use crate::proto::fleet;
 use crate::proto::fleet::Fleet;
-use crate::proto::kafka::client::Session;
 use crate::stats::Counters;
 use crate::transport::Poller;
 use crate::transport::Resolver;
 
+mod bind;
+mod cluster;
 mod connection;
 mod dispatch;
 mod flights;
@@ -38,12 +40,13 @@ mod quota;
 mod report;
 mod spaces;
 
+use cluster::Inquiry;
+use cluster::bootstrap;
 use connection::Connection;
 use flights::Flights;
 use flights::OWN;
 use spaces::Producer;
 use spaces::Spaces;
-use spaces::host_endpoint;
 
 /// Pause before metadata or a producer id is asked for again.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
@@ -52,6 +55,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(250);
 pub struct Parts {
     /// Our own spool.
     pub own: Source,
+    /// Where keyed records go, in Kafka mode.
+    pub placement: Option<Arc<Placement>>,
     /// The checked configuration.
     pub settings: Arc<Settings>,
     /// The clock.
@@ -70,6 +75,7 @@ pub struct Parts {
 
 /// See the module's head.
 pub struct Sender {
+    placement: Option<Arc<Placement>>,
     settings: Arc<Settings>,
     clock: Clock,
     poller: Poller,
@@ -84,9 +90,7 @@ pub struct Sender {
     flights: Flights,
     spaces: Spaces,
     tally: report::Tally,
-    metadata_at: Option<Moment>,
-    asked_metadata_at: Option<Moment>,
-    asked_producer_at: Option<Moment>,
+    inquiry: Inquiry,
     resolved_at: Option<Moment>,
     /// What was read from a connection last; kept, so that it is not zeroed for each read.
     read_buffer: Vec<u8>,
@@ -96,18 +100,9 @@ pub struct Sender {
 impl Sender {
     /// A sender; to be run in one thread.
     pub fn new(parts: Parts) -> Self {
-        let Parts { own, settings, clock, poller, gate, handover, counters, seed } = parts;
-        let endpoints: Vec<_> = settings
-            .target
-            .hosts
-            .iter()
-            .enumerate()
-            .map(|(index, (host, port))| fleet::Endpoint {
-                id: host_endpoint(index),
-                host: host.clone(),
-                port: *port,
-            })
-            .collect();
+        let Parts { own, placement, settings, clock, poller, gate, handover, counters, seed } =
+            parts;
+        let endpoints = bootstrap(&settings);
         let is_idempotent = settings.session.idempotence && settings.session.acks == Acks::All;
         let window = settings.fleet.lane_batches_in_flight_max as usize;
         let now = clock.moment();
@@ -115,6 +110,8 @@ impl Sender {
         Self {
             fleet: Fleet::new(now, fleet_options(&settings), seed),
             spaces: Spaces::new(settings.target.mode, window, is_idempotent),
+            inquiry: Inquiry::new(settings.target.mode),
+            placement,
             settings,
             clock,
             poller,
@@ -127,9 +124,6 @@ impl Sender {
             connections: Vec::new(),
             flights: Flights::new(own),
             tally: report::Tally::default(),
-            metadata_at: None,
-            asked_metadata_at: None,
-            asked_producer_at: None,
             resolved_at: None,
             read_buffer: vec![0; lanes::READ_BYTES],
             is_running: false,
@@ -167,9 +161,8 @@ impl Sender {
         self.connections.clear();
         self.seed = self.seed.wrapping_add(1);
         self.fleet = Fleet::new(now, fleet_options(&self.settings), self.seed);
-        self.flights.ground_all();
-        self.asked_metadata_at = None;
-        self.asked_producer_at = None;
+        self.return_batches(now, &self.flights.tokens());
+        self.inquiry = Inquiry::new(self.settings.target.mode);
     }
 
     fn step(&mut self) -> io::Result<()> {
@@ -219,37 +212,6 @@ impl Sender {
         }
     }
 
-    /// Asks for metadata and a producer id where they are wanted.
-    fn ask_cluster(&mut self, now: Moment) {
-        let is_due = |asked: Option<Moment>| asked.is_none_or(|at| now.since(at) >= ASK_AGAIN);
-        if self.spaces.producer == Producer::Wanted && is_due(self.asked_producer_at) {
-            let asked = self.with_session(|session| session.request_producer_id(now).is_ok());
-            if asked {
-                self.asked_producer_at = Some(now);
-            }
-        }
-        if self.settings.target.mode != TargetMode::Kafka || !is_due(self.asked_metadata_at) {
-            return;
-        }
-        let age_max = self.settings.session.metadata_age_max;
-        let is_old = self.metadata_at.is_none_or(|at| now.since(at) >= age_max);
-        if is_old || !self.spaces.is_complete() {
-            let topics: Vec<String> = self.spaces.topics().iter().cloned().collect();
-            let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-            let asked =
-                self.with_session(|session| session.request_metadata(now, &names, true).is_ok());
-            if asked {
-                self.asked_metadata_at = Some(now);
-            }
-        }
-    }
-
-    /// Runs `ask` on the first session that is ready and for which it succeeds.
-    fn with_session(&mut self, mut ask: impl FnMut(&mut Session) -> bool) -> bool {
-        let mut sessions = self.connections.iter_mut().flatten().filter_map(Connection::session);
-        sessions.any(|session| session.versions().is_some() && ask(session))
-    }
-
     fn remove_drained(&mut self) {
         if !self.handover.adoption_done() {
             return;
@@ -269,12 +231,7 @@ impl Sender {
         });
         let earliest = sessions.chain(self.fleet.poll_timeout()).min();
         let resend = self.spaces.ids().filter_map(|id| self.spaces.get(id).resend_at).min();
-        let mut asks = None;
-        if self.spaces.producer == Producer::Wanted
-            || (self.settings.target.mode == TargetMode::Kafka && !self.spaces.is_complete())
-        {
-            asks = Some(now.after(ASK_AGAIN));
-        }
+        let asks = self.inquiry_timeout(now);
         let interval = self.settings.transport.resolve_interval;
         let resolve = self.resolved_at.map(|at| at.after(interval));
         [earliest, resend, asks, resolve].into_iter().flatten().min().map(|at| {

@@ -11,10 +11,8 @@ use crate::ids::LaneId;
 use crate::ids::Moment;
 use crate::pipeline::sender::Producer;
 use crate::pipeline::sender::Sender;
-use crate::pipeline::sender::spaces::broker_endpoint;
-use crate::proto::fleet;
+use crate::pipeline::sender::spaces::SpaceId;
 use crate::proto::kafka::client::Answer;
-use crate::proto::kafka::client::ClusterView;
 use crate::proto::kafka::client::Event;
 use crate::proto::kafka::client::Outcome;
 use crate::proto::kafka::client::Produced;
@@ -59,22 +57,6 @@ impl Sender {
         }
     }
 
-    fn take_metadata(&mut self, now: Moment, view: &ClusterView) {
-        self.metadata_at = Some(now);
-        self.spaces.update(view);
-        if !view.brokers.is_empty() {
-            let brokers = view.brokers.iter().map(|broker| fleet::Endpoint {
-                id: broker_endpoint(broker.id),
-                host: broker.host.clone(),
-                port: broker.port,
-            });
-            self.endpoints = brokers.collect();
-            // Refused only beyond the fleet's limit of endpoints: then the known ones stay.
-            let _known_stay = self.fleet.set_endpoints(now, &self.endpoints);
-        }
-        self.dispatch(now);
-    }
-
     fn handle_produced(&mut self, now: Moment, lane: LaneId, produced: Produced) {
         let token = produced.token;
         let Some(flight) = self.flights.get(token).filter(|flight| flight.lane == Some(lane))
@@ -82,19 +64,18 @@ impl Sender {
             // Answered after it had moved on: the newer attempt's answer counts.
             return;
         };
-        let (faults, space) = (flight.faults, flight.space);
+        let faults = flight.faults;
+        let numbered_by = flight.space;
+        let topic = flight.frame.topic().to_owned();
+        let id = self.spaces.of_partition(&topic, flight.partition);
         let answer = match produced.outcome {
             Outcome::Unconfirmed => {
                 return self.finish(now, lane, token, Resolution::Unconfirmed);
             }
             Outcome::Answered(answer) => answer,
         };
-        let earlier_unresolved = space.is_some_and(|space| {
-            let sequences = self.spaces.get(space).sequences.as_ref();
-            sequences.is_some_and(|sequences| sequences.earlier_unresolved(token))
-        });
         let verdict = answer.error.verdict(Circumstances {
-            earlier_unresolved,
+            earlier_unresolved: self.spaces.earlier_unresolved(numbered_by, token),
             log_start_offset: answer.log_start_offset,
         });
         match verdict.action {
@@ -102,9 +83,12 @@ impl Sender {
             Action::RetrySame { refresh_metadata }
             | Action::RetryRebindable { refresh_metadata } => {
                 if refresh_metadata {
-                    self.metadata_at = None;
+                    self.inquiry.refresh();
                 }
-                self.refuse(now, lane, token, verdict.fate, RETRY_AFTER);
+                let hint = answer.current_leader.as_ref();
+                let is_news = hint.is_some_and(|hint| self.take_hint(now, id, hint));
+                let pause = if is_news { Duration::ZERO } else { RETRY_AFTER };
+                self.refuse(now, lane, token, verdict.fate, pause);
             }
             Action::RetryThenQuarantine { retries_max } if faults < retries_max => {
                 self.note_fault(token);
@@ -114,20 +98,22 @@ impl Sender {
                 self.note_fault(token);
                 self.refuse(now, lane, token, verdict.fate, RETRY_AFTER);
             }
-            Action::BumpEpoch => self.bump(now, lane, token, &answer),
+            Action::BumpEpoch => self.bump(now, lane, token, id, &answer),
             Action::NewProducerId => {
-                self.spaces.producer = Producer::Wanted;
-                if let Some(space) = space {
-                    self.spaces.get(space).wants_new_producer = true;
+                // Only our own id is replaced; an earlier process's is given up by binding anew.
+                if numbered_by.is_some() {
+                    self.replace_producer(id);
                 }
-                self.bump(now, lane, token, &answer);
+                self.bump(now, lane, token, id, &answer);
             }
-            Action::DropIdempotence => {
-                self.spaces.producer = Producer::Unnumbered;
+            Action::DropIdempotence => self.drop_idempotence(now, lane, token, id),
+            Action::Renegotiate => {
+                // The versions are asked for on a new connection.
                 self.refuse(now, lane, token, verdict.fate, RETRY_AFTER);
+                self.close(now, lane, true);
             }
-            Action::Renegotiate | Action::StopTopic | Action::StopTarget => {
-                self.metadata_at = None;
+            Action::StopTopic | Action::StopTarget => {
+                self.inquiry.refresh();
                 self.refuse(now, lane, token, verdict.fate, RETRY_SLOWLY_AFTER);
             }
             Action::Split => {
@@ -142,6 +128,12 @@ impl Sender {
                 self.finish(now, lane, token, Resolution::Dropped(DropReason::Rejected));
             }
         }
+    }
+
+    fn replace_producer(&mut self, id: SpaceId) {
+        self.spaces.producer = Producer::Wanted;
+        self.spaces.get(id).wants_new_producer = true;
+        self.inquiry.want_producer();
     }
 
     /// An answer blamed the batch itself; after as many as the table allows it is given up.
@@ -162,11 +154,18 @@ impl Sender {
         self.settle(token, resolution);
     }
 
-    /// Resolves a batch and tells its sequence space.
+    /// Resolves a batch and tells its space.
     pub(super) fn settle(&mut self, token: u64, resolution: Resolution) {
         let Some(flight) = self.flights.resolve(token, resolution) else { return };
-        let Some(id) = flight.space else { return };
+        let Some(id) = flight.space else {
+            if self.settings.target.mode == TargetMode::Kafka {
+                let id = self.spaces.of_partition(flight.frame.topic(), flight.partition);
+                self.spaces.get(id).let_go(token);
+            }
+            return;
+        };
         let space = self.spaces.get(id);
+        space.let_go(token);
         space.unacknowledged_bytes =
             space.unacknowledged_bytes.saturating_sub(flight.frame.bytes());
         if let Some(sequences) = &mut space.sequences {
@@ -186,15 +185,19 @@ impl Sender {
             return;
         }
         self.fleet.handle_returned(now, lane, token);
+        self.put_back(token, fate, now.after(pause));
+    }
+
+    /// The batch goes to its partition again, at `resend_at` at the earliest; in Kafka mode.
+    fn put_back(&mut self, token: u64, fate: Fate, resend_at: Moment) {
         let Some(flight) = self.flights.get_mut(token) else { return };
         flight.lane = None;
-        let Some(id) = flight.space else {
-            self.flights.wait(token);
-            return;
-        };
+        let topic = flight.frame.topic().to_owned();
+        let numbered_by = flight.space;
+        let id = self.spaces.of_partition(&topic, flight.partition);
         let space = self.spaces.get(id);
-        space.resend_at = Some(now.after(pause));
-        match &mut space.sequences {
+        space.resend_at = Some(resend_at);
+        match space.sequences.as_mut().filter(|_| numbered_by.is_some()) {
             Some(sequences) => {
                 let known = match fate {
                     Fate::NotAppended => sequences.reject_not_appended(token),
@@ -202,80 +205,68 @@ impl Sender {
                 };
                 debug_assert!(known.is_ok(), "a flight's space holds it until it is settled");
             }
-            None => self.flights.wait(token),
+            None => space.hold(token),
         }
     }
 
     /// The partition sees a gap, or forgot us: the epoch is bumped when all fates are known.
-    fn bump(&mut self, now: Moment, lane: LaneId, token: u64, answer: &Answer) {
-        let space = self.flights.get(token).and_then(|flight| flight.space);
+    fn bump(&mut self, now: Moment, lane: LaneId, token: u64, id: SpaceId, answer: &Answer) {
         if self.settings.target.mode == TargetMode::Receivers {
             return self.close(now, lane, false);
         }
         self.fleet.handle_returned(now, lane, token);
         let Some(flight) = self.flights.get_mut(token) else { return };
         flight.lane = None;
-        let Some(id) = space else {
-            // Bound by an earlier process, whom the cluster does not know any more: not appended.
-            return self.rebind_adopted(token);
-        };
-        self.spaces.get(id).resend_at = Some(now.after(RETRY_AFTER));
-        if let Some(sequences) = &mut self.spaces.get(id).sequences {
+        let space = self.spaces.get(id);
+        space.resend_at = Some(now.after(RETRY_AFTER));
+        if flight.space.is_none() {
+            // Bound by an earlier process, whom the partition does not know, or whose batch it misses:
+            // not appended, so it gets numbers of ours.
+            return self.unbind(id, token);
+        }
+        if let Some(sequences) = &mut space.sequences {
             let known = if answer.error == ErrorCode::OutOfOrderSequenceNumber {
                 sequences.reject_out_of_order(token)
             } else {
                 sequences.require_bump();
-                sequences.reject_not_appended(token)
+                sequences.reject_for_good(token)
             };
             debug_assert!(known.is_ok(), "a flight's space holds it until it is settled");
         }
     }
 
-    /// Gives a batch of an earlier process a binding of ours: its fate is known to be not appended.
-    fn rebind_adopted(&mut self, token: u64) {
-        let Some(flight) = self.flights.get(token).cloned() else { return };
-        let records = flight.frame.record_count();
-        let open = self.spaces.open_for(flight.frame.topic(), flight.binding.partition, records);
-        let Some(id) = open.first().copied() else { return self.flights.wait(token) };
-        let space = self.spaces.get(id);
-        let numbers = space.sequences.as_mut().and_then(|held| held.assign(token, records).ok());
-        let Some(numbers) = numbers else { return self.flights.wait(token) };
-        space.unacknowledged_bytes += flight.frame.bytes();
-        self.store_bindings(id, vec![(token, numbers)]);
-        if let Some(flight) = self.flights.get_mut(token) {
-            flight.space = Some(id);
+    /// The cluster takes no numbered batches.
+    fn drop_idempotence(&mut self, now: Moment, lane: LaneId, token: u64, id: SpaceId) {
+        if self.settings.target.mode == TargetMode::Receivers {
+            return self.close(now, lane, false);
         }
-        self.flights.wait(token);
+        self.fleet.handle_returned(now, lane, token);
+        self.spaces.producer = Producer::Unnumbered;
+        let Some(flight) = self.flights.get_mut(token) else { return };
+        flight.lane = None;
+        let space = self.spaces.get(id);
+        space.resend_at = Some(now.after(RETRY_AFTER));
+        match space.sequences.as_mut().filter(|_| flight.space.is_some()) {
+            Some(sequences) => {
+                let known = sequences.reject_for_good(token);
+                debug_assert!(known.is_ok(), "a flight's space holds it until it is settled");
+            }
+            None => self.unbind(id, token),
+        }
     }
 
     /// Batches that were on a lane which is gone: their fate is in doubt.
     pub(super) fn return_batches(&mut self, now: Moment, tokens: &[u64]) {
+        let is_kafka = self.settings.target.mode == TargetMode::Kafka;
         for token in tokens {
-            let Some(flight) = self.flights.get_mut(*token) else { continue };
-            flight.lane = None;
-            let space = flight.space;
-            let held = space.filter(|_| self.settings.target.mode == TargetMode::Kafka);
-            let sequences = held.and_then(|id| {
-                let space = self.spaces.get(id);
-                space.resend_at = Some(now);
-                space.sequences.as_mut()
-            });
-            match sequences {
-                // Sent again by its space, in order.
-                Some(sequences) => {
-                    let known = sequences.doubt(*token);
-                    debug_assert!(known.is_ok(), "a flight's space holds it until it is settled");
-                }
-                None => self.flights.wait(*token),
+            if is_kafka {
+                self.put_back(*token, Fate::PossiblyAppended, now);
+            } else {
+                self.flights.wait(*token);
             }
         }
-        if !tokens.is_empty() {
-            self.metadata_at = self.metadata_at.filter(|_| held_by_receivers(self));
+        if is_kafka {
+            self.inquiry.refresh();
         }
     }
-}
-
-/// In receivers mode there is no metadata to refresh.
-fn held_by_receivers(sender: &Sender) -> bool {
-    sender.settings.target.mode == TargetMode::Receivers
 }

@@ -18,7 +18,9 @@ impl Sender {
                 return;
             }
             freed += bytes;
-            self.settle(token, Resolution::Dropped(DropReason::InDoubt));
+            let is_bound = self.flights.get(token).is_some_and(|flight| flight.binding.is_some());
+            let reason = if is_bound { DropReason::InDoubt } else { DropReason::Quota };
+            self.settle(token, Resolution::Dropped(reason));
         }
         let next_is_own = self.flights.peek().is_some_and(|next| next.source == OWN);
         if next_is_own && let Some(next) = self.flights.take_next() {
@@ -35,7 +37,7 @@ impl Sender {
         }
     }
 
-    /// Batches of our own that were sent before and are on no lane now.
+    /// Batches of our own that were read before and are on no lane now.
     fn grounded_oldest_first(&self) -> Vec<(u64, u64)> {
         let mut grounded: Vec<_> = self
             .flights

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
 
 use crate::config::TargetMode;
 use crate::ids::EndpointId;
@@ -46,6 +48,8 @@ pub struct Space {
     pub partition: i32,
     /// Who takes its batches; none in receivers mode, where everybody does.
     pub leader: Option<EndpointId>,
+    /// Epoch of that leader; -1 for unknown.
+    pub leader_epoch: i32,
     /// The numbers; none before the first batch, or where batches are not numbered.
     pub sequences: Option<SequenceSpace>,
     /// Bytes bound here that are not acknowledged.
@@ -54,6 +58,27 @@ pub struct Space {
     pub resend_at: Option<Moment>,
     /// The producer id is of no use here any more.
     pub wants_new_producer: bool,
+    /// Batches that go to this partition before any new one, oldest first: those that an earlier
+    /// process bound (sent one at a time, under their old numbers), those that are bound to the partition by a key
+    /// and found it closed, and, where batches are not numbered, those that were refused.
+    pub held: VecDeque<u64>,
+    /// When a batch was last bound here, counted in bindings: evens out equal partitions.
+    pub used_at: u64,
+}
+
+impl Space {
+    /// Holds a batch, in the order of the tokens.
+    pub fn hold(&mut self, token: u64) {
+        let index = self.held.partition_point(|held| *held < token);
+        if self.held.get(index) != Some(&token) {
+            self.held.insert(index, token);
+        }
+    }
+
+    /// Holds a batch no longer.
+    pub fn let_go(&mut self, token: u64) {
+        self.held.retain(|held| *held != token);
+    }
 }
 
 /// See the module's head.
@@ -65,6 +90,8 @@ pub struct Spaces {
     by_partition: HashMap<(String, i32), SpaceId>,
     /// Topics that were asked for, in Kafka mode.
     topics: BTreeSet<String>,
+    partition_counts: HashMap<String, NonZeroU32>,
+    bindings: u64,
     /// The producer id.
     pub producer: Producer,
 }
@@ -79,6 +106,8 @@ impl Spaces {
             list: Vec::new(),
             by_partition: HashMap::new(),
             topics: BTreeSet::new(),
+            partition_counts: HashMap::new(),
+            bindings: 0,
             producer,
         };
         if mode == TargetMode::Receivers {
@@ -109,8 +138,13 @@ impl Spaces {
             && self.topics.insert(topic.to_owned())
     }
 
-    /// The spaces that may take a new batch of `records` records now.
-    pub fn open_for(&mut self, topic: &str, partition: i32, records: u32) -> Vec<SpaceId> {
+    /// How many partitions the topic has, once that is known.
+    pub fn partition_count(&self, topic: &str) -> Option<NonZeroU32> {
+        self.partition_counts.get(topic).copied()
+    }
+
+    /// The spaces that may take a new batch of `records` records now; in Kafka mode those with a leader.
+    pub fn open_for(&mut self, topic: &str, partition: Option<i32>, records: u32) -> Vec<SpaceId> {
         let candidates: Vec<SpaceId> = match self.mode {
             TargetMode::Receivers => vec![SpaceId(0)],
             TargetMode::Kafka => self
@@ -119,45 +153,72 @@ impl Spaces {
                     let space = &self.list[id.0];
                     space.topic == topic
                         && space.leader.is_some()
-                        && (partition < 0 || space.partition == partition)
+                        && partition.is_none_or(|fixed| fixed == space.partition)
                 })
                 .collect(),
         };
-        candidates.into_iter().filter(|id| self.is_open(*id, records)).collect()
+        let is_open = |id: &SpaceId| self.list[id.0].held.is_empty() && self.may_bind(*id, records);
+        candidates.into_iter().filter(is_open).collect()
     }
 
-    /// The space of a topic's partition; in receivers mode the fleet's.
-    pub fn of_partition(&self, topic: &str, partition: i32) -> Option<SpaceId> {
-        match self.mode {
-            TargetMode::Receivers => Some(SpaceId(0)),
-            TargetMode::Kafka => self.by_partition.get(&(topic.to_owned(), partition)).copied(),
+    /// The space of a topic's partition, added where it is not known yet; in receivers mode the fleet's.
+    pub fn of_partition(&mut self, topic: &str, partition: i32) -> SpaceId {
+        if self.mode == TargetMode::Receivers {
+            return SpaceId(0);
         }
+        match self.by_partition.get(&(topic.to_owned(), partition)) {
+            Some(id) => *id,
+            None => self.add(topic.to_owned(), partition),
+        }
+    }
+
+    /// Whether a batch that was bound before `token` in the same space is unresolved.
+    pub fn earlier_unresolved(&self, id: Option<SpaceId>, token: u64) -> bool {
+        let sequences = id.and_then(|id| self.list[id.0].sequences.as_ref());
+        sequences.is_some_and(|sequences| sequences.earlier_unresolved(token))
+    }
+
+    /// Notes that a batch is bound here.
+    pub fn note_use(&mut self, id: SpaceId) {
+        self.bindings += 1;
+        self.list[id.0].used_at = self.bindings;
     }
 
     /// Takes over what the cluster says of its partitions.
     pub fn update(&mut self, view: &ClusterView) {
         for topic in &view.topics {
+            if let Some(count) = NonZeroU32::new(topic.partitions.len() as u32) {
+                self.partition_counts.insert(topic.name.clone(), count);
+            }
             for partition in &topic.partitions {
-                let key = (topic.name.clone(), partition.index);
-                let id = match self.by_partition.get(&key) {
-                    Some(id) => *id,
-                    None => self.add(topic.name.clone(), partition.index),
-                };
+                let id = self.of_partition(&topic.name, partition.index);
                 let is_led = partition.error == ErrorCode::None
                     || partition.error.number() == REPLICA_NOT_AVAILABLE;
-                self.list[id.0].leader = partition.leader.filter(|_| is_led).map(broker_endpoint);
+                let space = &mut self.list[id.0];
+                space.leader = partition.leader.filter(|_| is_led).map(broker_endpoint);
+                space.leader_epoch = partition.leader_epoch;
             }
         }
     }
 
-    /// Whether every topic asked for has a partition that can be written.
+    /// Whether every topic asked for can be written.
     pub fn is_complete(&self) -> bool {
         self.topics.iter().all(|topic| {
             self.list.iter().any(|space| space.topic == *topic && space.leader.is_some())
         })
     }
 
-    fn is_open(&mut self, id: SpaceId, records: u32) -> bool {
+    /// The leaders, or the lack of one, of the partitions that batches wait for.
+    pub fn awaited_leaders(&self) -> impl Iterator<Item = Option<EndpointId>> {
+        let has_batches = |space: &&Space| {
+            let unresolved = space.sequences.as_ref().map_or(0, SequenceSpace::unresolved);
+            unresolved > 0 || !space.held.is_empty()
+        };
+        self.list.iter().filter(has_batches).map(|space| space.leader)
+    }
+
+    /// Whether a new batch of `records` records may be bound in this space now.
+    pub fn may_bind(&mut self, id: SpaceId, records: u32) -> bool {
         let window = match self.mode {
             TargetMode::Receivers => FLEET_WINDOW,
             TargetMode::Kafka => self.window,
@@ -166,7 +227,7 @@ impl Spaces {
         let space = &mut self.list[id.0];
         match producer {
             Producer::Wanted => false,
-            Producer::Unnumbered => space.resend_at.is_none(),
+            Producer::Unnumbered => space.resend_at.is_none() && space.sequences.is_none(),
             Producer::Known { id, epoch } => space
                 .sequences
                 .get_or_insert_with(|| SequenceSpace::new(id, epoch, window))
@@ -182,10 +243,13 @@ impl Spaces {
             topic,
             partition,
             leader: None,
+            leader_epoch: -1,
             sequences: None,
             unacknowledged_bytes: 0,
             resend_at: None,
             wants_new_producer: false,
+            held: VecDeque::new(),
+            used_at: 0,
         });
         id
     }

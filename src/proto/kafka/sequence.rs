@@ -216,6 +216,21 @@ impl SequenceSpace {
         Ok(())
     }
 
+    /// The broker does not know the numbers, or takes none at all: no attempt counts as appended.
+    pub fn reject_for_good(&mut self, batch: u64) -> Result<(), UnknownBatch> {
+        self.entry(batch).map(|entry| {
+            entry.state = State::NotAppended;
+            entry.doubted = false;
+        })
+    }
+
+    /// Ends the space, to go on without numbers: gives back its unresolved batches, none of which
+    /// was appended, in their order. `None` while the fate of some is unknown.
+    pub fn dissolve(&mut self) -> Option<Vec<u64>> {
+        self.check_fates().ok()?;
+        Some(self.unresolved.drain(..).map(|entry| entry.batch).collect())
+    }
+
     /// The batch leaves this space without an acknowledgement (expired, split, quarantined, bound
     /// elsewhere). Its sequences are a gap, so the epoch has to be bumped.
     pub fn give_up(&mut self, batch: u64) -> Result<(), UnknownBatch> {

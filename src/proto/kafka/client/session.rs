@@ -303,7 +303,8 @@ impl Session {
     /// When to call [`Session::handle_timeout`]; never if none.
     pub fn poll_timeout(&self) -> Option<Moment> {
         self.check_alive().ok()?;
-        let silence_ends = self.muted_until.filter(|_| !self.outbox.is_empty());
+        // Also with nothing to send: who asked [`Session::is_muted`] waits for the end.
+        let silence_ends = self.muted_until;
         let due = |requests: &VecDeque<Request>| requests.front().map(|request| request.deadline);
         [silence_ends, due(&self.unanswered), due(&self.unwritten)].into_iter().flatten().min()
     }
@@ -322,6 +323,11 @@ impl Session {
             Phase::Ready(versions) => Some(*versions),
             Phase::Negotiating | Phase::Ended(_) => None,
         }
+    }
+
+    /// Whether the broker wants silence (KIP-219): what is sent now waits.
+    pub fn is_muted(&self) -> bool {
+        self.muted_until.is_some()
     }
 
     /// How many batches are in flight.

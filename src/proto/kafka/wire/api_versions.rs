@@ -85,12 +85,22 @@ impl Response {
         writer.no_tags();
     }
 
-    /// Reads the body of the answer to a request of `version`.
+    /// Reads the body of the answer to a request of `version`. What follows error 35 is dropped where it
+    /// cannot be read: some brokers send nothing of use there, librdkafka's mock a list of its own making.
     pub fn decode(version: i16, reader: &mut Reader<'_>) -> Result<Self, WireError> {
         let mut response = Self { error: reader.i16()?.into(), apis: Vec::new(), throttle_ms: 0 };
-        let version = response.layout(version);
+        match response.decode_rest(version, reader) {
+            Err(_) if response.error == ErrorCode::UnsupportedVersion => {
+                Ok(Self { apis: Vec::new(), throttle_ms: 0, ..response })
+            }
+            outcome => outcome.map(|()| response),
+        }
+    }
+
+    fn decode_rest(&mut self, version: i16, reader: &mut Reader<'_>) -> Result<(), WireError> {
+        let version = self.layout(version);
         reader.set_flexible(API.is_flexible(version));
-        response.apis = reader.array(6, |reader| {
+        self.apis = reader.array(6, |reader| {
             let api = ApiRange {
                 api_key: reader.i16()?,
                 version_min: reader.i16()?,
@@ -100,14 +110,30 @@ impl Response {
             Ok(api)
         })?;
         if version >= 1 {
-            response.throttle_ms = reader.i32()?;
+            self.throttle_ms = reader.i32()?;
         }
         reader.skip_tags()?;
-        reader.finish()?;
-        Ok(response)
+        reader.finish()
     }
 
     fn layout(&self, version: i16) -> i16 {
         if self.error == ErrorCode::UnsupportedVersion { 0 } else { version }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What librdkafka 2.16's mock cluster answers to version 3.
+    #[test]
+    fn an_unreadable_list_behind_error_35_is_dropped() {
+        let bytes = [0, 35, 1, 0, 18, 0, 0, 0, 2, 0, 0, 0, 0];
+        let response = Response::decode(3, &mut Reader::new(&bytes)).unwrap();
+        assert_eq!(response.error, ErrorCode::UnsupportedVersion);
+        assert!(response.apis.is_empty());
+        let mut other = bytes;
+        other[1] = 0;
+        Response::decode(3, &mut Reader::new(&other)).unwrap_err();
     }
 }

@@ -1,0 +1,228 @@
+//! What is asked of the cluster, when, and of whom: metadata and producer ids.
+//!
+//! Metadata is asked for when something failed, when something is missing, and by age; the answers
+//! decide which brokers the fleet connects to and who leads which partition. Where no broker was reachable
+//! for a while, the hosts of the URL are tried again: a cluster may have moved.
+
+use std::time::Duration;
+
+use crate::config::Settings;
+use crate::config::TargetMode;
+use crate::ids::EndpointId;
+use crate::ids::Moment;
+use crate::pipeline::sender::Producer;
+use crate::pipeline::sender::Sender;
+use crate::pipeline::sender::connection::Connection;
+use crate::pipeline::sender::spaces::SpaceId;
+use crate::pipeline::sender::spaces::broker_endpoint;
+use crate::pipeline::sender::spaces::host_endpoint;
+use crate::proto::fleet;
+use crate::proto::kafka::client::BrokerView;
+use crate::proto::kafka::client::ClusterView;
+use crate::proto::kafka::client::Leader;
+use crate::proto::kafka::client::Session;
+
+/// First pause before the cluster is asked again; doubles up to [`PAUSE_MAX`] while the answers do
+/// not help (Java's `retry.backoff.ms` and `retry.backoff.max.ms`).
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// After so long without any broker the hosts of the URL are tried again.
+const BOOTSTRAP_AGAIN_AFTER: Duration = Duration::from_secs(30);
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Inquiry {
+    /// Only Kafka mode has metadata.
+    has_metadata: bool,
+    /// When the cluster was last described; none where that is to happen anew.
+    described_at: Option<Moment>,
+    asked_at: Option<Moment>,
+    pause: Duration,
+    asked_producer_at: Option<Moment>,
+    /// Whose turn it is to be asked, so that a hanging broker does not hold everything up.
+    turn: usize,
+    unreachable_since: Option<Moment>,
+}
+
+impl Inquiry {
+    /// Nothing was asked yet.
+    pub fn new(mode: TargetMode) -> Self {
+        Self {
+            has_metadata: mode == TargetMode::Kafka,
+            described_at: None,
+            asked_at: None,
+            pause: PAUSE_MIN,
+            asked_producer_at: None,
+            turn: 0,
+            unreachable_since: None,
+        }
+    }
+
+    /// What is known of the cluster may be wrong.
+    pub fn refresh(&mut self) {
+        self.described_at = None;
+    }
+
+    /// Something new is wanted: the pause of an earlier question does not matter.
+    pub fn refresh_at_once(&mut self) {
+        self.described_at = None;
+        self.asked_at = None;
+        self.pause = PAUSE_MIN;
+    }
+
+    /// The producer id is of no use any more.
+    pub fn want_producer(&mut self) {
+        self.asked_producer_at = None;
+    }
+}
+
+/// The hosts of the URL.
+pub fn bootstrap(settings: &Settings) -> Vec<fleet::Endpoint> {
+    let hosts = settings.target.hosts.iter().enumerate();
+    let endpoint = |(index, (host, port)): (usize, &(String, u16))| fleet::Endpoint {
+        id: host_endpoint(index),
+        host: host.clone(),
+        port: *port,
+    };
+    hosts.map(endpoint).collect()
+}
+
+impl Sender {
+    /// Asks for metadata and a producer id where they are wanted.
+    pub(super) fn ask_cluster(&mut self, now: Moment) {
+        let is_due = |asked: Option<Moment>, pause| asked.is_none_or(|at| now.since(at) >= pause);
+        if self.spaces.producer == Producer::Wanted
+            && is_due(self.inquiry.asked_producer_at, PAUSE_MAX)
+            && self.ask_any(|session| session.request_producer_id(now).is_ok())
+        {
+            self.inquiry.asked_producer_at = Some(now);
+        }
+        if !self.inquiry.has_metadata {
+            return;
+        }
+        self.bootstrap_again(now);
+        if self.wants_metadata(now) && is_due(self.inquiry.asked_at, self.inquiry.pause) {
+            let topics: Vec<String> = self.spaces.topics().iter().cloned().collect();
+            let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+            let may_create = self.settings.session.topic_auto_create;
+            if self.ask_any(|session| session.request_metadata(now, &names, may_create).is_ok()) {
+                if self.inquiry.asked_at.is_some() {
+                    self.inquiry.pause = (self.inquiry.pause * 2).min(PAUSE_MAX);
+                }
+                self.inquiry.asked_at = Some(now);
+            }
+        }
+    }
+
+    /// When the cluster is to be asked without an event.
+    pub(super) fn inquiry_timeout(&self, now: Moment) -> Option<Moment> {
+        let asked_again = |asked: Option<Moment>, pause| asked.map_or(now, |at| at.after(pause));
+        let inquiry = &self.inquiry;
+        let has_session = self.connections.iter().flatten().any(Connection::is_ready);
+        let producer = (self.spaces.producer == Producer::Wanted && has_session)
+            .then(|| asked_again(inquiry.asked_producer_at, PAUSE_MAX));
+        let metadata = (inquiry.has_metadata && has_session).then(|| {
+            if self.wants_metadata(now) {
+                asked_again(inquiry.asked_at, inquiry.pause)
+            } else {
+                let age_max = self.settings.session.metadata_age_max;
+                asked_again(inquiry.described_at, age_max)
+            }
+        });
+        let unreachable = inquiry.unreachable_since.map(|at| at.after(BOOTSTRAP_AGAIN_AFTER));
+        [producer, metadata, unreachable].into_iter().flatten().min()
+    }
+
+    /// Takes over what the cluster says of itself.
+    pub(super) fn take_metadata(&mut self, now: Moment, view: &ClusterView) {
+        self.inquiry.described_at = Some(now);
+        self.spaces.update(view);
+        if let Some(placement) = &self.placement {
+            for topic in view.topics.iter().filter(|topic| !topic.partitions.is_empty()) {
+                placement.publish(&topic.name, topic.partitions.len() as u32);
+            }
+        }
+        if self.spaces.is_complete() {
+            self.inquiry.pause = PAUSE_MIN;
+        }
+        if !view.brokers.is_empty() {
+            self.endpoints = view.brokers.iter().map(endpoint).collect();
+            self.set_endpoints(now);
+        }
+        self.dispatch(now);
+    }
+
+    /// A broker says who leads the partition now (KIP-951): true where that is news.
+    pub(super) fn take_hint(&mut self, now: Moment, id: SpaceId, hint: &Leader) -> bool {
+        let space = self.spaces.get(id);
+        if hint.epoch <= space.leader_epoch {
+            return false;
+        }
+        let leader = broker_endpoint(hint.broker_id);
+        space.leader = Some(leader);
+        space.leader_epoch = hint.epoch;
+        if let Some(broker) = &hint.broker
+            && !self.endpoints.iter().any(|known| known.id == leader)
+        {
+            self.endpoints.push(endpoint(broker));
+            self.set_endpoints(now);
+        }
+        true
+    }
+
+    /// Whether there is a reason to ask for metadata.
+    fn wants_metadata(&self, now: Moment) -> bool {
+        let age_max = self.settings.session.metadata_age_max;
+        let is_old = |at: Moment| now.since(at) >= age_max;
+        // A leader that is not connected may have been replaced without telling us.
+        let is_away = |leader: Option<EndpointId>| {
+            !self.connections.iter().flatten().any(|connection| {
+                connection.is_ready() && Some(connection.target.endpoint) == leader
+            })
+        };
+        self.inquiry.described_at.is_none_or(is_old)
+            || !self.spaces.is_complete()
+            || self.spaces.awaited_leaders().any(is_away)
+    }
+
+    /// Adds the hosts of the URL where no broker was reachable for too long.
+    fn bootstrap_again(&mut self, now: Moment) {
+        if self.connections.iter().flatten().any(Connection::is_ready) {
+            self.inquiry.unreachable_since = None;
+            return;
+        }
+        let since = *self.inquiry.unreachable_since.get_or_insert(now);
+        if now.since(since) >= BOOTSTRAP_AGAIN_AFTER {
+            self.inquiry.unreachable_since = Some(now);
+            for host in bootstrap(&self.settings) {
+                if !self.endpoints.iter().any(|known| known.id == host.id) {
+                    self.endpoints.push(host);
+                }
+            }
+            self.set_endpoints(now);
+        }
+    }
+
+    fn set_endpoints(&mut self, now: Moment) {
+        // Refused only beyond the fleet's limit of endpoints: then the known ones stay.
+        let _known_stay = self.fleet.set_endpoints(now, &self.endpoints);
+    }
+
+    /// Runs `ask` on the next session that is ready and for which it succeeds.
+    fn ask_any(&mut self, mut ask: impl FnMut(&mut Session) -> bool) -> bool {
+        let count = self.connections.len();
+        for _ in 0..count {
+            self.inquiry.turn = (self.inquiry.turn + 1) % count;
+            let connection = self.connections[self.inquiry.turn].as_mut();
+            let session = connection.filter(|known| known.is_ready()).and_then(Connection::session);
+            if session.is_some_and(&mut ask) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+fn endpoint(broker: &BrokerView) -> fleet::Endpoint {
+    fleet::Endpoint { id: broker_endpoint(broker.id), host: broker.host.clone(), port: broker.port }
+}

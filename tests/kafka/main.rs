@@ -1,0 +1,16 @@
+//! `kafka://` against software that other people wrote: Apache Kafka of two releases, kfake, librdkafka's mock
+//! cluster. What was accepted is read back by a consumer that is not ours.
+//!
+//! `tests/peers/setup.sh` installs them. Where a registry is out of reach, the tests that need it are
+//! skipped and say so. `SOAK_FACTOR=N` multiplies the counts.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod chaos;
+mod dump;
+mod injected;
+mod keyed;
+mod moved;
+mod peers;
+mod real;
+mod records;

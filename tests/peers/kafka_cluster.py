@@ -1,0 +1,249 @@
+"""Runs a cluster of real Apache Kafka brokers (KRaft) on loopback for as long as its standard input is open.
+
+    kafka_cluster.py LIBS BROKERS [NAME=VALUE ...]
+
+LIBS is a directory of jars from setup.sh; further arguments are broker settings. Prints `ready HOST:PORT,...`
+once all brokers serve. Then it takes commands, one per line, and answers each with `ok ...` or `error ...`:
+
+    create TOPIC PARTITIONS REPLICAS [NAME=VALUE ...]
+    config TOPIC NAME=VALUE ...   changes a topic's settings
+    kill N                        SIGKILL to broker N, counted from 1
+    start N                       starts it again and waits until it serves
+    await TOPIC REPLICAS          waits until every partition has so many replicas in sync
+    partitions TOPIC              how many partitions the topic has
+
+At the end of its input it kills what it started and removes its files.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+
+DEADLINE_SECONDS = 90
+CLUSTER_ID = "bG9nZHJpdmUtdGVzdHMtMQ"
+
+
+def free_ports(count):
+    """Ports that nobody listens on. All are held at once, so that they differ."""
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+class Cluster:
+    def __init__(self, libs, count, settings):
+        self.libs = libs
+        self.settings = settings
+        self.root = tempfile.mkdtemp(prefix="logdrive-kafka-")
+        ports = free_ports(2 * count)
+        self.ports = ports[:count]
+        self.voters = ",".join(
+            f"{i + 1}@127.0.0.1:{port}" for i, port in enumerate(ports[count:])
+        )
+        self.controller_ports = ports[count:]
+        self.processes = {}
+        self.bootstrap = ",".join(f"127.0.0.1:{port}" for port in self.ports)
+        self.admin = None
+
+    def home(self, number):
+        return os.path.join(self.root, str(number))
+
+    def configure(self, number):
+        replicas = min(3, len(self.ports))
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": number,
+            "controller.quorum.voters": self.voters,
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.ports[number - 1]},"
+            f"CONTROLLER://127.0.0.1:{self.controller_ports[number - 1]}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.ports[number - 1]}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "log.dirs": os.path.join(self.home(number), "data"),
+            "num.partitions": 4,
+            "default.replication.factor": replicas,
+            "min.insync.replicas": max(1, replicas - 1),
+            "offsets.topic.num.partitions": 1,
+            "offsets.topic.replication.factor": replicas,
+            "transaction.state.log.num.partitions": 1,
+            "transaction.state.log.replication.factor": replicas,
+            "transaction.state.log.min.isr": 1,
+            "group.initial.rebalance.delay.ms": 0,
+            # A dead broker is noticed in seconds, and a dead follower leaves the ISR as fast.
+            "broker.session.timeout.ms": 6000,
+            "replica.lag.time.max.ms": 6000,
+            "log.cleaner.enable": "false",
+        }
+        settings.update(pair.split("=", 1) for pair in self.settings)
+        os.makedirs(self.home(number))
+        path = os.path.join(self.home(number), "server.properties")
+        with open(path, "w") as file:
+            file.writelines(f"{name}={value}\n" for name, value in settings.items())
+        return path
+
+    def java(self, number, *arguments, **options):
+        command = [
+            "java",
+            "-Xmx400m",
+            "-Xms64m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+            "-cp",
+            os.path.join(self.libs, "*"),
+            *arguments,
+        ]
+        log = open(os.path.join(self.home(number), "log"), "ab")
+        with log:
+            # Its own group: a Ctrl-C in the terminal is ours to handle, not the broker's.
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **options
+            )
+
+    def format(self, number):
+        path = self.configure(number)
+        return self.java(
+            number, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", path
+        )
+
+    def launch(self, number):
+        path = os.path.join(self.home(number), "server.properties")
+        self.processes[number] = self.java(number, "kafka.Kafka", path)
+
+    def log_tail(self, number):
+        with open(os.path.join(self.home(number), "log"), errors="replace") as file:
+            return file.read()[-2000:]
+
+    def start_all(self):
+        numbers = range(1, len(self.ports) + 1)
+        for process, number in [(self.format(number), number) for number in numbers]:
+            if process.wait() != 0:
+                raise RuntimeError(f"format of broker {number} failed: {self.log_tail(number)}")
+        for number in numbers:
+            self.launch(number)
+        self.admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        self.wait(lambda: len(self.brokers()) == len(self.ports), "not all brokers serve")
+
+    def brokers(self):
+        for number, process in self.processes.items():
+            if process.poll() is not None:
+                raise RuntimeError(f"broker {number} ended: {self.log_tail(number)}")
+        try:
+            return self.admin.list_topics(timeout=5).brokers
+        except KafkaException:
+            return {}
+
+    def wait(self, condition, complaint):
+        end = time.monotonic() + DEADLINE_SECONDS
+        while not condition():
+            if time.monotonic() > end:
+                raise RuntimeError(f"{complaint} after {DEADLINE_SECONDS} s")
+            time.sleep(0.2)
+
+    def partitions(self, topic):
+        try:
+            # Asking for all topics creates none.
+            known = self.admin.list_topics(timeout=5).topics.get(topic)
+        except KafkaException:
+            return {}
+        return known.partitions if known else {}
+
+    def create(self, topic, partitions, replicas, *settings):
+        config = dict(pair.split("=", 1) for pair in settings)
+        new = NewTopic(topic, int(partitions), int(replicas), config=config)
+
+        def created():
+            try:
+                self.admin.create_topics([new])[topic].result(DEADLINE_SECONDS)
+            except KafkaException as error:
+                # The controller may be moving; an attempt that was not answered may have worked.
+                return error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS
+            return True
+
+        self.wait(created, f"{topic} cannot be created")
+        self.wait_for_replicas(topic, replicas)
+
+    def wait_for_replicas(self, topic, replicas):
+        def in_sync():
+            partitions = self.partitions(topic).values()
+            return partitions and all(
+                len(one.isrs) == int(replicas) and one.leader >= 0 for one in partitions
+            )
+
+        self.wait(in_sync, f"{topic} has not {replicas} replicas in sync")
+
+    def config(self, topic, *settings):
+        pairs = dict(pair.split("=", 1) for pair in settings)
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic, set_config=pairs)
+        self.admin.alter_configs([resource])[resource].result(DEADLINE_SECONDS)
+
+    def kill(self, number):
+        process = self.processes.pop(int(number))
+        process.kill()
+        process.wait()
+
+    def start(self, number):
+        self.launch(int(number))
+        self.wait(lambda: int(number) in self.brokers(), f"broker {number} does not serve")
+
+    def stop(self):
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def obey(self, command, *arguments):
+        match command:
+            case "create":
+                self.create(*arguments)
+            case "config":
+                self.config(*arguments)
+            case "kill":
+                self.kill(*arguments)
+            case "start":
+                self.start(*arguments)
+            case "await":
+                self.wait_for_replicas(*arguments)
+            case "partitions":
+                return f" {len(self.partitions(*arguments))}"
+            case _:
+                raise ValueError(f"unknown command {command}")
+        return ""
+
+
+def end(_signal, _frame):
+    raise SystemExit(1)
+
+
+def main():
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    libs, count, *settings = sys.argv[1:]
+    cluster = Cluster(libs, int(count), settings)
+    try:
+        cluster.start_all()
+        print("ready", cluster.bootstrap, flush=True)
+        for line in sys.stdin:
+            try:
+                print(f"ok{cluster.obey(*line.split())}", flush=True)
+            except Exception as error:
+                text = " ".join(str(error).split())
+                print(f"error {text}", flush=True)
+    finally:
+        cluster.stop()
+
+
+main()
