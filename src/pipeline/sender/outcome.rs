@@ -91,12 +91,10 @@ impl Sender {
                 self.refuse(now, lane, token, verdict.fate, pause);
             }
             Action::RetryThenQuarantine { retries_max } if faults < retries_max => {
-                self.note_fault(token);
-                self.refuse(now, lane, token, verdict.fate, RETRY_AFTER);
+                self.blame(now, lane, token, verdict.fate);
             }
             Action::VerifyChecksum if faults < 1 => {
-                self.note_fault(token);
-                self.refuse(now, lane, token, verdict.fate, RETRY_AFTER);
+                self.blame(now, lane, token, verdict.fate);
             }
             Action::BumpEpoch => self.bump(now, lane, token, id, &answer),
             Action::NewProducerId => {
@@ -136,11 +134,12 @@ impl Sender {
         self.inquiry.want_producer();
     }
 
-    /// An answer blamed the batch itself; after as many as the table allows it is given up.
-    fn note_fault(&mut self, token: u64) {
+    /// The answer blamed the batch itself: one attempt less of those that the table allows.
+    fn blame(&mut self, now: Moment, lane: LaneId, token: u64, fate: Fate) {
         if let Some(flight) = self.flights.get_mut(token) {
             flight.faults += 1;
         }
+        self.refuse(now, lane, token, fate, RETRY_AFTER);
     }
 
     /// The batch is done with: delivered, unconfirmed or given up.
