@@ -5,8 +5,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::config::Config;
@@ -39,8 +37,6 @@ pub struct Client {
 
 struct Shared {
     calls: Arc<Calls>,
-    /// Serialises [`Client::stream`].
-    streams: Mutex<()>,
 }
 
 impl Client {
@@ -65,7 +61,7 @@ impl Client {
             Lineage::start(settings).map_err(|error| Error::new(Code::Io, error.to_string()))?;
         let calls = Arc::new(Calls::new(lineage));
         let logger = Logger::new(calls.clone(), FIRST_STREAM);
-        Ok(Self { shared: Arc::new(Shared { calls, streams: Mutex::default() }), logger })
+        Ok(Self { shared: Arc::new(Shared { calls }), logger })
     }
 
     /// The logger of another stream: the Kafka topic `name`. The same name gives the same stream.
@@ -86,16 +82,9 @@ impl Client {
             );
             return Err(Error::new(Code::InvalidArgument, detail));
         }
-        // A poisoned lock guards nothing but the order of calls.
-        let _one_at_a_time = self.shared.streams.lock().unwrap_or_else(PoisonError::into_inner);
         let calls = &self.shared.calls;
         let node = calls.lineage().node_for_record().ok_or(Error::from(Code::Starting))?;
-        let arena = node.registry().arena();
-        let known = arena.streams().iter().position(|known| known == name);
-        let stream = match known {
-            Some(index) => StreamId(index as u16),
-            None => arena.add_stream(name).ok_or(Error::from(Code::TooManyStreams))?,
-        };
+        let stream = node.stream(name).ok_or(Error::from(Code::TooManyStreams))?;
         Ok(Logger::new(calls.clone(), stream))
     }
 

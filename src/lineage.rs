@@ -10,12 +10,14 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::ids::StreamId;
 use crate::pipeline::Pipeline;
 use crate::pipeline::StartError;
 use crate::ring::Registry;
@@ -30,6 +32,8 @@ pub(crate) struct Node {
     generation: u64,
     registry: Arc<Registry>,
     pipeline: Mutex<Pipeline>,
+    /// Serialises the adding of streams.
+    streams: Mutex<()>,
     heir: Heir,
 }
 
@@ -50,24 +54,45 @@ pub(crate) struct Lineage {
     first: Node,
     clock: Clock,
     settings: Arc<Settings>,
+    is_closed: AtomicBool,
 }
 
 impl Node {
-    fn start(settings: &Arc<Settings>, topics: &[String]) -> Result<Self, StartError> {
-        let pipeline = Pipeline::start(settings.clone())?;
+    fn start(
+        settings: &Arc<Settings>,
+        clock: Clock,
+        topics: &[String],
+    ) -> Result<Self, StartError> {
+        let pipeline = Pipeline::start(settings.clone(), clock)?;
         let registry = pipeline.registry().clone();
         for topic in topics {
             // A fresh directory has room for as many streams as the parent's had.
             let _added = registry.arena().add_stream(topic);
         }
         let generation = fork::generation();
-        Ok(Self { generation, registry, pipeline: Mutex::new(pipeline), heir: Heir::default() })
+        let pipeline = Mutex::new(pipeline);
+        Ok(Self {
+            generation,
+            registry,
+            pipeline,
+            streams: Mutex::default(),
+            heir: Heir::default(),
+        })
     }
 
     /// The calling thread's rings.
     #[inline(always)]
     pub(crate) fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// The stream of topic `name`, added where it is new; none where there are too many.
+    pub(crate) fn stream(&self, name: &str) -> Option<StreamId> {
+        // A poisoned lock guards nothing but the order of calls.
+        let _one_at_a_time = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let arena = self.registry.arena();
+        let known = arena.streams().iter().position(|known| known == name);
+        known.map(|index| StreamId(index as u16)).or_else(|| arena.add_stream(name))
     }
 
     /// The pipeline; to be held for a moment only.
@@ -80,9 +105,9 @@ impl Node {
 impl Lineage {
     /// Starts the pipeline of this process, with the topic of the URL as its first stream.
     pub(crate) fn start(settings: Arc<Settings>) -> Result<Self, StartError> {
-        let first = Node::start(&settings, std::slice::from_ref(&settings.topic))?;
-        let clock = *first.pipeline().clock();
-        Ok(Self { first, clock, settings })
+        let clock = Clock::start();
+        let first = Node::start(&settings, clock, std::slice::from_ref(&settings.topic))?;
+        Ok(Self { first, clock, settings, is_closed: AtomicBool::new(false) })
     }
 
     /// The checked configuration.
@@ -116,6 +141,8 @@ impl Lineage {
 
     /// Stops this process's pipeline; true where everything it accepted was acknowledged.
     pub(crate) fn stop(&self, deadline: Duration) -> bool {
+        // Release: partner is the load in `start_heir`; a child forked later starts nothing any more.
+        self.is_closed.store(true, Ordering::Release);
         self.node().is_none_or(|node| node.pipeline().stop(deadline))
     }
 
@@ -158,16 +185,23 @@ impl Lineage {
         // Relaxed: only this process's threads compete, and the node itself is published by `set`.
         let retry_at = heir.retry_at.load(Ordering::Relaxed);
         let busy_with = heir.started_by.load(Ordering::Relaxed);
-        if busy_with == generation || now.0 < retry_at {
+        // Acquire: partner is `stop`.
+        let is_closed = self.is_closed.load(Ordering::Acquire);
+        if is_closed || busy_with == generation || now.0 < retry_at {
             return None;
         }
         // Acquire/Relaxed: partner is the release below; one thread at a time starts the node.
         heir.started_by
             .compare_exchange(busy_with, generation, Ordering::Acquire, Ordering::Relaxed)
             .ok()?;
+        // Another thread may have finished between the two looks.
+        if let Some(node) = heir.node.get() {
+            heir.started_by.store(0, Ordering::Release);
+            return Some(node);
+        }
         // The parent's directory of streams is in memory that both processes map.
         let topics = parent.registry.arena().streams();
-        let started = match Node::start(&self.settings, &topics) {
+        let started = match Node::start(&self.settings, self.clock, &topics) {
             Ok(node) => heir.node.set(Box::new(node)).ok(),
             Err(_refused) => {
                 // Relaxed: a hint.

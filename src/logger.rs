@@ -117,7 +117,12 @@ impl Logger {
         });
         match outcome {
             Ok(()) if is_written => Ok(()),
-            Ok(()) => self.push(severity, None, &[], text.to_string().as_bytes()),
+            Ok(()) => {
+                let mut formatted = String::new();
+                // A value that cannot be formatted is the caller's defect, never a panic of ours.
+                formatted.write_fmt(text).map_err(|_| Code::InvalidArgument)?;
+                self.push(severity, None, &[], formatted.as_bytes())
+            }
             Err(refusal) => Err(code_of(refusal)),
         }
     }

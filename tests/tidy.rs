@@ -43,7 +43,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("client", &["logger", "lineage", "config", "record", "stats", "ids", "error"]),
     ("logger", &["lineage", "config", "ring", "record", "ids", "error"]),
-    ("lineage", &["pipeline", "config", "ring", "clock", "sys"]),
+    ("lineage", &["pipeline", "config", "ring", "clock", "sys", "ids"]),
     ("receiver", COMMAND),
     ("shim", COMMAND),
     ("bin", COMMAND),

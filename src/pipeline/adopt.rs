@@ -4,13 +4,17 @@
 //! So a crash in the middle of an adoption changes nothing: the groups name the ring positions they consumed, and
 //! the next adopter goes on behind them (I3). What cannot be read is kept and named, never deleted.
 
+use std::fs;
 use std::io;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use crate::clock::Calibration;
 use crate::clock::Clock;
 use crate::ids::InstanceId;
 use crate::ids::RingPosition;
+use crate::pipeline::commit::commit;
 use crate::pipeline::encode;
 use crate::pipeline::encode::Encoder;
 use crate::pipeline::encode::SLICE_BYTES_MAX;
@@ -97,10 +101,17 @@ impl Adoption {
     /// Does it; blocks on the disk.
     pub fn run(&self) {
         for slot in self.roots.adopt_dead() {
-            match adopt(slot, &self.options, &self.clock, || self.roots.create()) {
-                Ok(sources) => sources.into_iter().for_each(|source| self.handover.give(source)),
-                // The slot stays as it is, for the next try or for somebody's eyes.
-                Err(_kept) => self.counters.batch.spool_errors.add(1),
+            // Unwind safety: the slot and all that was made of it are dropped with the panic.
+            let adopted = catch_unwind(AssertUnwindSafe(|| {
+                adopt(slot, &self.options, &self.clock, || self.roots.create())
+            }));
+            match adopted {
+                Ok(Ok(sources)) => {
+                    sources.into_iter().for_each(|source| self.handover.give(source))
+                }
+                // The slot stays as it is, for the next try or for somebody's eyes; the others go on.
+                Ok(Err(_kept)) => self.counters.batch.spool_errors.add(1),
+                Err(_panic) => self.counters.batch.panics.add(1),
             }
             self.sender.wake();
         }
@@ -129,12 +140,17 @@ pub fn adopt(
         recovered;
     let mut sources = Vec::new();
     if let Some(leftovers) = Leftovers::open(&slot, &positions, &options.ring, clock)? {
-        if report.tail_unknown {
-            sources.push(leftovers.move_to(fresh()?, options)?);
+        let damaged_bytes = if report.tail_unknown {
+            let (source, damaged_bytes) = leftovers.move_to(fresh()?, options)?;
+            sources.push(source);
+            damaged_bytes
         } else {
             let leftovers =
                 Leftovers { number: next_group, first_record: next_record, ..leftovers };
-            leftovers.commit_all(slot.instance(), options, &mut writer)?;
+            leftovers.commit_all(slot.instance(), options, &mut writer)?
+        };
+        if damaged_bytes > 0 {
+            slot.set_arena_aside()?;
         }
     }
     writer.publish();
@@ -153,7 +169,11 @@ fn adopt_rings(
 ) -> Result<Vec<Source>, AdoptError> {
     let mut sources = Vec::new();
     if let Some(leftovers) = Leftovers::open(&slot, &[], &options.ring, clock)? {
-        sources.push(leftovers.move_to(fresh()?, options)?);
+        let (source, damaged_bytes) = leftovers.move_to(fresh()?, options)?;
+        sources.push(source);
+        if damaged_bytes > 0 {
+            slot.set_arena_aside()?;
+        }
     }
     slot.remove()?;
     Ok(sources)
@@ -165,7 +185,9 @@ fn open_arena(slot: &Slot, options: &ring::Options) -> Result<Option<Arc<Arena>>
     if !path.exists() {
         return Ok(None);
     }
-    let opened = Mapping::open(&path).ok().and_then(|mapping| Arena::open(mapping, options).ok());
+    let is_empty = fs::metadata(&path)?.len() == 0;
+    // A shortage of memory or descriptors passes: then the slot is adopted another time.
+    let opened = if is_empty { None } else { Arena::open(Mapping::open(&path)?, options).ok() };
     match opened {
         Some(arena) => Ok(Some(Arc::new(arena))),
         None => {
@@ -189,6 +211,8 @@ struct Leftovers {
     topics: Vec<String>,
     number: u64,
     first_record: u64,
+    /// Bytes of the rings that were no records.
+    damaged_bytes: u64,
 }
 
 impl Leftovers {
@@ -206,29 +230,30 @@ impl Leftovers {
             consumer: Consumer::adopt(arena, positions),
             number: 0,
             first_record: 0,
+            damaged_bytes: 0,
         }))
     }
 
     /// Seals everything under a fresh instance, in its slot.
-    fn move_to(self, slot: Slot, options: &Options) -> Result<Source, AdoptError> {
+    fn move_to(self, slot: Slot, options: &Options) -> Result<(Source, u64), AdoptError> {
         let spool_options = spool::Options { bytes_max: u64::MAX, ..options.spool.clone() };
         let (mut writer, reader) =
             spool::create(slot.spool_dir(), slot.instance(), &spool_options)?;
-        self.commit_all(slot.instance(), options, &mut writer)?;
-        Ok(Source { reader, writer: Some(writer), slot })
+        let damaged_bytes = self.commit_all(slot.instance(), options, &mut writer)?;
+        Ok((Source { reader, writer: Some(writer), slot }, damaged_bytes))
     }
 
-    /// Seals everything that is left in the rings and publishes it.
+    /// Seals everything that is left in the rings and publishes it; says how many bytes were no records.
     fn commit_all(
         mut self,
         instance: InstanceId,
         options: &Options,
         writer: &mut spool::Writer,
-    ) -> Result<(), AdoptError> {
+    ) -> Result<u64, AdoptError> {
         let mut encoder = Encoder::new(encode::Options { instance, ..options.encode.clone() })?;
         while self.commit_next(&mut encoder, writer)? {}
         writer.publish();
-        Ok(())
+        Ok(self.damaged_bytes)
     }
 
     /// Seals and commits the next slice; false where the rings are empty.
@@ -241,6 +266,7 @@ impl Leftovers {
         let limits = Limits { bytes: SLICE_BYTES_MAX / 2, records: u32::MAX };
         self.consumer.drain(&mut slice, limits);
         self.consumer.seal(&mut slice);
+        self.damaged_bytes += slice.damaged_bytes();
         if slice.records() == 0 {
             return Ok(false);
         }
@@ -250,11 +276,9 @@ impl Leftovers {
             calibration: self.calibration,
         };
         let group = encoder.encode(&slice, ticket)?;
-        writer.commit(&spool::Group {
-            first_record: self.first_record,
-            positions: group.positions(),
-            batches: &group.spool_batches(&self.topics),
-        })?;
+        commit(writer, &group, &self.topics)?;
+        // Also where the spool is another instance's, whose positions nobody will look for in this arena.
+        self.consumer.release(group.positions());
         self.number += 1;
         self.first_record += group.records;
         encoder.recycle(group);

@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::BatchSettings;
 use crate::config::SpoolFull;
 use crate::ids::Moment;
+use crate::pipeline::commit::commit;
 use crate::pipeline::encode::SealedGroup;
 use crate::pipeline::encode::Ticket;
 use crate::pipeline::gate::Gate;
@@ -29,6 +30,8 @@ use crate::transport::Waker;
 
 /// From this share of the arena on, open batches are sealed whatever their age and size.
 const PRESSURE: f64 = 0.8;
+/// A slice below this frees too little to be sealed for that reason.
+const PRESSURE_BYTES_MIN: usize = 64 * 1024;
 /// Chunks that are populated ahead per round: 1 MiB.
 const POPULATE_CHUNKS: u32 = 64;
 /// How often the time anchor in the arena is renewed.
@@ -76,6 +79,8 @@ pub struct Batcher {
     /// A group that the spool had no room for.
     blocked: Option<SealedGroup>,
     pause: Duration,
+    /// Free chunks when the round began.
+    free_before: u32,
 }
 
 /// A flush that is being served: however much is logged meanwhile, it ends.
@@ -135,6 +140,7 @@ impl Batcher {
             flush: None,
             blocked: None,
             pause,
+            free_before: 0,
         }
     }
 
@@ -145,10 +151,11 @@ impl Batcher {
         while !self.step() {}
     }
 
-    /// Gives the spool's writer back, after the thread has ended. None where records were left in the rings
-    /// for lack of room: the slot must outlive them, however far its spool is delivered.
-    pub fn into_writer(self) -> Option<spool::Writer> {
-        self.blocked.is_none().then_some(self.writer)
+    /// Gives the spool's writer back, after the thread has ended. None where records were left in the
+    /// rings, for lack of room or because they came at the last moment: the slot must outlive them,
+    /// however far its spool is delivered.
+    pub fn into_writer(mut self) -> Option<spool::Writer> {
+        (self.blocked.is_none() && self.consumer.is_drained()).then_some(self.writer)
     }
 
     /// One round; true when the batcher may end.
@@ -159,6 +166,7 @@ impl Batcher {
             self.flush = Some(FlushMark { request, tails: self.consumer.tails(), ticket: None });
         }
         let is_urgent = self.flush.is_some() || stops;
+        self.free_before = self.arena.free_chunks();
         let committed = self.commit_ready();
         if stops && self.blocked.is_some() {
             // Waiting for room may take for ever. What is not committed is still in the rings.
@@ -225,7 +233,7 @@ impl Batcher {
             || self.slice.bytes() >= self.workers.slice_bytes()
             || self.slice.records() >= self.settings.records_max
             || self.age() >= self.settings.linger
-            || self.arena.used_share() >= PRESSURE
+            || (self.arena.used_share() >= PRESSURE && self.slice.bytes() >= PRESSURE_BYTES_MIN)
     }
 
     /// Whether the open slice is to carry news of losses: at most once per interval, since in an outage
@@ -288,13 +296,9 @@ impl Batcher {
     fn commit(&mut self, group: SealedGroup) -> bool {
         let counters = &self.links.counters.batch;
         let topics = self.arena.streams();
-        let outcome = self.writer.commit(&spool::Group {
-            first_record: group.ticket.first_record,
-            positions: group.positions(),
-            batches: &group.spool_batches(&topics),
-        });
+        let outcome = commit(&mut self.writer, &group, &topics);
         match outcome {
-            Ok(_) => {}
+            Ok(()) => {}
             Err(CommitError::Full { .. }) => {
                 counters.spool_full.add(1);
                 if self.spool_full == SpoolFull::DropOldest {
@@ -317,6 +321,7 @@ impl Batcher {
         }
         self.committed_tickets += 1;
         self.consumer.release(group.positions());
+        self.consumer.reclaim_closed();
         self.writer.publish();
         self.links.sender.wake();
         counters.groups.add(1);
@@ -344,7 +349,6 @@ impl Batcher {
             self.calibration = self.clock.calibrate();
             let Calibration { ticks, wall_nanos, nanos_per_tick } = self.calibration;
             self.arena.store_time_anchor([ticks, wall_nanos, nanos_per_tick]);
-            self.consumer.reclaim_closed();
         }
         if let Some(placement) = &self.placement
             && (placement.take_news() || self.anchored_at == Some(now))
@@ -367,10 +371,10 @@ impl Batcher {
             std::thread::park_timeout(pause);
             return;
         }
-        if self.arena.set_consumer_sleeps(true) {
+        if self.arena.set_consumer_sleeps(true, self.free_before) {
             std::thread::park_timeout(pause);
         }
-        self.arena.set_consumer_sleeps(false);
+        self.arena.set_consumer_sleeps(false, 0);
         self.pause = (self.pause * 2).min(self.settings.poll_idle);
     }
 }

@@ -62,11 +62,17 @@ impl Gate {
 
     /// Waits until everything accepted before `request` is resolved; false where `deadline` passes first.
     pub fn wait(&self, request: u64, deadline: Duration) -> bool {
-        let is_pending =
-            |state: &mut State| state.served < request || state.resolved_through < state.last_batch;
+        // Batches of later requests do not matter: the first one that covers ours is noted once.
+        let mut target: Option<Option<u64>> = None;
+        let is_pending = |state: &mut State| {
+            if target.is_none() && state.served >= request {
+                target = Some(state.last_batch);
+            }
+            target.is_none_or(|last_batch| state.resolved_through < last_batch)
+        };
         let waited = self.changed.wait_timeout_while(self.lock(), deadline, is_pending);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        !is_pending(&mut state)
+        let (_state, timed_out) = waited.unwrap_or_else(PoisonError::into_inner);
+        !timed_out.timed_out()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

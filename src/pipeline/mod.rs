@@ -49,6 +49,7 @@ use crate::transport::Waker;
 
 mod adopt;
 mod batcher;
+mod commit;
 pub mod encode;
 mod gate;
 mod handover;
@@ -118,8 +119,7 @@ struct BatcherThread {
 
 impl Pipeline {
     /// Makes the slot, maps the arena, opens the spool, starts the threads. Touches the disk, not the network.
-    pub fn start(settings: Arc<Settings>) -> Result<Self, StartError> {
-        let clock = Clock::start();
+    pub fn start(settings: Arc<Settings>, clock: Clock) -> Result<Self, StartError> {
         let roots = Roots::new(
             settings.ring.dir.as_deref(),
             settings.spool.dir.as_deref(),
@@ -208,12 +208,6 @@ impl Pipeline {
         &self.registry
     }
 
-    /// The clock that stamps records.
-    #[inline(always)]
-    pub fn clock(&self) -> &Clock {
-        &self.clock
-    }
-
     /// Asks for everything accepted so far to be sealed; the request is waited for without the pipeline.
     pub fn request_flush(&self) -> FlushRequest {
         let number = self.gate.request();
@@ -258,9 +252,11 @@ impl Pipeline {
     pub fn stop(&mut self, deadline: Duration) -> bool {
         let Some((batcher, sender)) = self.threads.take() else { return true };
         self.registry.close();
+        let start = self.clock.moment();
         let mut is_resolved = self.request_flush().wait(deadline);
         if is_resolved && self.handover.losses().is_news() {
-            is_resolved = self.request_flush().wait(deadline);
+            let rest = deadline.saturating_sub(self.clock.moment().since(start));
+            is_resolved = self.request_flush().wait(rest);
         }
         self.handover.stop_batcher();
         self.registry.arena().nudge_consumer();

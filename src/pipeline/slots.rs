@@ -31,6 +31,8 @@ pub const ARENA_FILE: &str = "arena";
 const UNREADABLE_ARENA_FILE: &str = "arena.unreadable";
 /// Two lines: the slot's ring directory, and its owner's name for itself (see `sys::process`).
 const SLOT_FILE: &str = "slot";
+/// The same while it is written.
+const NEW_SLOT_FILE: &str = "slot.new";
 /// Stands for the owner in the file of a slot that was given up by a living process.
 const NOBODY: &str = "-";
 /// Tries to find an instance id whose directory is ours.
@@ -124,8 +126,10 @@ pub fn find(root: &Path) -> io::Result<Vec<FoundSlot>> {
 impl Roots {
     /// The roots for these settings; `None` stands for the default.
     pub fn new(ring_dir: Option<&Path>, spool_dir: Option<&Path>, name: &str) -> Self {
-        let ring = ring_dir.map_or_else(default_root, Path::to_owned);
-        let spool = spool_dir.map_or_else(|| ring.clone(), Path::to_owned);
+        // Absolute, for hosts that change their directory later; as it is where that cannot be told.
+        let absolute = |dir: &Path| std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+        let ring = ring_dir.map_or_else(default_root, absolute);
+        let spool = spool_dir.map_or_else(|| ring.clone(), absolute);
         Self { ring, spool, name: name.to_owned() }
     }
 
@@ -331,7 +335,10 @@ fn read_slot_file(spool_dir: &Path) -> io::Result<(PathBuf, String)> {
 /// Says where the slot's rings are, and whose it is.
 fn write_slot_file(spool_dir: &Path, ring_dir: &Path, owner: &str) -> io::Result<()> {
     let text = format!("{}\n{owner}\n", ring_dir.display());
-    fs::write(spool_dir.join(SLOT_FILE), text)
+    // Renamed into place: killed or out of space in the middle, the old one stays whole.
+    let fresh = spool_dir.join(NEW_SLOT_FILE);
+    fs::write(&fresh, text)?;
+    fs::rename(fresh, spool_dir.join(SLOT_FILE))
 }
 
 fn random_instance() -> io::Result<InstanceId> {

@@ -229,12 +229,18 @@ impl Arena {
 
     /// The consumer's thread says whether it sleeps; a producer wakes it once the arena is half full.
     ///
-    /// Returns false where it should not go to sleep, because that point has passed already.
-    pub fn set_consumer_sleeps(&self, sleeps: bool) -> bool {
+    /// Returns false where it should not go to sleep: the arena is half full and fuller than with
+    /// `free_before` free chunks. (Threads that are quiet hold a chunk each: that alone is no reason.)
+    pub fn set_consumer_sleeps(&self, sleeps: bool, free_before: u32) -> bool {
         // SeqCst: ordered against the load of the pool's count in `is_half_used` below and the
         // swap in `wake_consumer`, so that one of the two sides sees the other.
         self.consumer_sleeps.store(sleeps, Ordering::SeqCst);
-        !(sleeps && self.is_half_used())
+        !(sleeps && self.is_half_used() && self.pool.free() < free_before)
+    }
+
+    /// How many chunks are free; another thread may change it at once.
+    pub fn free_chunks(&self) -> u32 {
+        self.pool.free()
     }
 
     /// Names the thread that [`Arena::wake_consumer`] wakes; the first call counts.

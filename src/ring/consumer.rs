@@ -8,26 +8,20 @@ use std::sync::Arc;
 
 use crate::ids::RingId;
 use crate::ids::RingPosition;
-use crate::record;
 use crate::ring::arena::Arena;
 use crate::ring::layout;
 use crate::ring::layout::kind;
 use crate::ring::layout::state;
 use crate::ring::position::Word;
 use crate::ring::slice::Slice;
+use crate::ring::walk::Damaged;
+pub use crate::ring::walk::Limits;
+use crate::ring::walk::note_record;
+use crate::ring::walk::walk;
 
 const PAYLOAD: u64 = layout::CHUNK_PAYLOAD_BYTES as u64;
 /// Bytes taken from one ring before the next one has its turn.
 const TURN_BYTES: usize = 256 * 1024;
-
-/// When a slice is full.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Bytes of frames; exceeded by at most one record.
-    pub bytes: usize,
-    /// Records.
-    pub records: u32,
-}
 
 /// How far one ring was read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,9 +40,6 @@ pub struct Consumer {
     /// The ring that is drained first next time.
     turn: u32,
 }
-
-/// The chain of a ring does not add up.
-struct Damaged;
 
 impl Consumer {
     /// The consumer of a living arena. There must be only one.
@@ -242,15 +233,17 @@ impl Consumer {
             let at = self.arena.description().chunk_at(chunk) + layout::CHUNK_HEADER_BYTES + offset;
             let (part, bytes) = layout::frame_parts(self.arena.memory().word(at).load_acquire());
             let room = layout::CHUNK_PAYLOAD_BYTES - offset - layout::FRAME_HEAD_BYTES;
-            let fits = bytes <= room && slice.bytes.len() - start + bytes <= self.arena.bytes();
+            let frame = (layout::FRAME_HEAD_BYTES + layout::aligned(bytes)) as u64;
+            let fits = bytes <= room
+                && slice.bytes.len() - start + bytes <= self.arena.bytes()
+                && frame <= tail - position;
             let in_order = (part == kind::FIRST) == expected_first
                 && matches!(part, kind::FIRST | kind::MIDDLE | kind::LAST);
             if !fits || !in_order {
                 return Err(Damaged);
             }
             self.arena.memory().read(at + layout::FRAME_HEAD_BYTES, bytes, &mut slice.bytes);
-            let frame = layout::FRAME_HEAD_BYTES + layout::aligned(bytes);
-            self.reads[ring.0 as usize].position += frame as u64;
+            self.reads[ring.0 as usize].position += frame;
             if part == kind::LAST {
                 return Ok(());
             }
@@ -260,6 +253,9 @@ impl Consumer {
 
     /// The chunk that holds `position`, found by following the chain from the last one read.
     fn chunk_of(&mut self, ring: RingId, position: u64) -> Result<u32, Damaged> {
+        if !position.is_multiple_of(layout::FRAME_ALIGN as u64) {
+            return Err(Damaged);
+        }
         let ordinal = position / PAYLOAD;
         let read = self.reads[ring.0 as usize];
         let mut found = match read.chunk {
@@ -279,7 +275,7 @@ impl Consumer {
             }
             let next = self.arena.chunk_word(found.0, layout::CHUNK_NEXT_AT).load_acquire();
             let following = self.checked_chunk(ring, next)?;
-            if following.1 != found.1 + 1 {
+            if found.1.checked_add(1) != Some(following.1) {
                 return Err(Damaged);
             }
             found = following;
@@ -310,7 +306,9 @@ impl Consumer {
         }
         while let Ok((chunk, ordinal)) = self.checked_chunk(ring, head) {
             let next = self.arena.chunk_word(chunk, layout::CHUNK_NEXT_AT).load_acquire();
-            if position < (ordinal + 1) * PAYLOAD || next == 0 {
+            // A link alone does not say that the producer has left: it may have linked ahead, and a chunk
+            // may be full to its last byte. A position beyond the end does: those bytes lie in the next.
+            if position <= (ordinal + 1) * PAYLOAD || next == 0 {
                 return;
             }
             let read = &mut self.reads[ring.0 as usize];
@@ -336,69 +334,11 @@ impl Consumer {
         let position = tail.next_multiple_of(PAYLOAD);
         word(layout::RING_HEAD_CHUNK_AT).store_release(0);
         word(layout::RING_FIRST_CHUNK_AT).store_release(0);
-        word(layout::RING_TAIL_AT).store_release(position);
+        // Released first: a tail that lies behind it means an empty ring to whoever adopts it.
         word(layout::RING_RELEASED_AT).store_release(position);
+        word(layout::RING_TAIL_AT).store_release(position);
         self.reads[ring.0 as usize] = ReadState { position, chunk: None, sealed: position };
         // Last: from here on a thread may claim the entry.
         word(layout::RING_STATE_AT).store_release(state::FREE);
-    }
-}
-
-struct Walked {
-    /// Bytes of the ring that were taken.
-    consumed: usize,
-    /// The next frame is the first part of a record that spans chunks.
-    starts_fragments: bool,
-}
-
-/// Walks the frames copied to `slice.bytes[start..]`, keeps whole ones, cuts off the rest.
-fn walk(slice: &mut Slice, start: usize, limits: Limits) -> Result<Walked, Damaged> {
-    let mut at = start;
-    loop {
-        if at == slice.bytes.len()
-            || at >= limits.bytes.max(start + 1)
-            || slice.records >= limits.records
-        {
-            slice.bytes.truncate(at);
-            return Ok(Walked { consumed: at - start, starts_fragments: false });
-        }
-        let rest = &slice.bytes[at..];
-        let Some(head) = rest.first_chunk::<{ layout::FRAME_HEAD_BYTES }>() else {
-            slice.bytes.truncate(at);
-            return Err(Damaged);
-        };
-        let (kind, bytes) = layout::frame_parts(u64::from_le_bytes(*head));
-        let frame = layout::FRAME_HEAD_BYTES.saturating_add(layout::aligned(bytes));
-        match kind {
-            kind::WHOLE if frame <= rest.len() => {
-                note_record(slice, at);
-                at += frame;
-            }
-            kind::PAD if frame <= rest.len() => {
-                slice.bytes.truncate(at);
-                return Ok(Walked { consumed: at - start + frame, starts_fragments: false });
-            }
-            kind::FIRST => {
-                slice.bytes.truncate(at);
-                return Ok(Walked { consumed: at - start, starts_fragments: true });
-            }
-            _damaged => {
-                slice.bytes.truncate(at);
-                return Err(Damaged);
-            }
-        }
-    }
-}
-
-/// Counts the record of the whole frame at `at` and remembers the time of the slice's first one.
-fn note_record(slice: &mut Slice, at: usize) {
-    slice.records += 1;
-    if slice.oldest_ticks.is_none() {
-        let ticks_at = at + layout::FRAME_HEAD_BYTES + record::HEAD_BYTES - 8;
-        slice.oldest_ticks = slice
-            .bytes
-            .get(ticks_at..ticks_at + 8)
-            .and_then(|bytes| bytes.first_chunk::<8>())
-            .map(|bytes| u64::from_le_bytes(*bytes));
     }
 }

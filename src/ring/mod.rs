@@ -28,6 +28,7 @@ pub mod producer;
 mod raw;
 pub mod registry;
 pub mod slice;
+mod walk;
 
 pub use arena::Arena;
 pub use arena::Options;

@@ -48,19 +48,30 @@ impl ChunkPool {
 
     /// Takes a chunk unless that would leave fewer than `reserve` free.
     pub fn take(&self, reserve: u32) -> Option<u32> {
+        loop {
+            let before = self.free();
+            let taken = self.take_counted(reserve, |pool| pool.pop().or_else(|| pool.take_fresh()));
+            if taken.is_some() || before <= reserve {
+                return taken;
+            }
+            relax();
+        }
+    }
+
+    /// Counts a chunk as taken, then takes it; puts the count back where there was none.
+    fn take_counted(&self, reserve: u32, take: impl Fn(&Self) -> Option<u32>) -> Option<u32> {
         // Relaxed: only the count is decided here; the chunk's bytes are handed over by `top` or `fresh`.
         self.free
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| {
                 if free > reserve { Some(free - 1) } else { None }
             })
             .ok()?;
-        loop {
-            // A chunk is counted as ours, so it is in the stack, fresh, or about to be pushed.
-            if let Some(chunk) = self.pop().or_else(|| self.take_fresh()) {
-                return Some(chunk);
-            }
-            relax();
+        let taken = take(self);
+        if taken.is_none() {
+            // Relaxed: as above.
+            self.free.fetch_add(1, Ordering::Relaxed);
         }
+        taken
     }
 
     /// Gives a chunk back.
@@ -72,9 +83,10 @@ impl ChunkPool {
 
     /// Moves one fresh chunk to the stack after `prepare` has touched it; false where none is fresh.
     pub fn warm(&self, prepare: impl FnOnce(u32)) -> bool {
-        let Some(chunk) = self.take_fresh() else { return false };
+        // Counted as taken meanwhile, so that nobody waits for it.
+        let Some(chunk) = self.take_counted(0, Self::take_fresh) else { return false };
         prepare(chunk);
-        self.push(chunk);
+        self.give(chunk);
         true
     }
 

@@ -76,14 +76,14 @@ impl Registry {
                 None => self.claim(&mut producers)?,
             };
             match use_producer.take() {
-                Some(use_producer) => run(&mut producers[index].1, use_producer),
+                Some(use_producer) => self.run(&mut producers[index].1, use_producer),
                 None => Ok(()),
             }
         });
         match (tried, use_producer) {
             (Ok(result), _) => result,
             (Err(_destroyed), Some(use_producer)) => match Producer::claim(self.arena.clone()) {
-                Some(mut producer) => run(&mut producer, use_producer),
+                Some(mut producer) => self.run(&mut producer, use_producer),
                 None => self.refuse(Refusal::TooManyThreads),
             },
             (Err(_destroyed), None) => Ok(()),
@@ -109,15 +109,22 @@ impl Registry {
         self.arena.count_refused_without_ring(reason);
         Err(reason)
     }
-}
 
-#[inline(always)]
-fn run(
-    producer: &mut Producer,
-    use_producer: impl FnOnce(&mut Producer) -> Result<(), Refusal>,
-) -> Result<(), Refusal> {
-    match use_producer(producer) {
-        Ok(()) => Ok(()),
-        Err(reason) => Err(producer.count_refused(reason)),
+    #[inline(always)]
+    fn run(
+        &self,
+        producer: &mut Producer,
+        use_producer: impl FnOnce(&mut Producer) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        match use_producer(producer) {
+            // Looked at again behind the publication: closing drains the rings some time after it has
+            // said so, and a record that came behind that drain must not be called accepted. (It may
+            // have come before it and be delivered all the same.) Acquire: partner is `close`.
+            Ok(()) if self.closed.load(Ordering::Acquire) => {
+                Err(producer.count_refused(Refusal::Closed))
+            }
+            Ok(()) => Ok(()),
+            Err(reason) => Err(producer.count_refused(reason)),
+        }
     }
 }

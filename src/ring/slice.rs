@@ -46,9 +46,9 @@ impl Slice {
         self.records
     }
 
-    /// Whether nothing was taken.
+    /// Whether no record was taken.
     pub fn is_empty(&self) -> bool {
-        self.records == 0 && self.damaged_bytes == 0
+        self.records == 0
     }
 
     /// The time of the first record, about the oldest one, in ticks.

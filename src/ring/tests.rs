@@ -175,6 +175,58 @@ fn a_refused_large_record_leaves_the_ring_as_it_was() {
     assert_eq!(producer.push(&info(&vec![1; 300 * 1024])), Err(Refusal::TooLarge));
 }
 
+/// A body whose frame is exactly a whole chunk.
+fn chunk_filler() -> Vec<u8> {
+    use crate::ring::layout;
+    vec![7; layout::CHUNK_PAYLOAD_BYTES - layout::FRAME_HEAD_BYTES - crate::record::HEAD_BYTES]
+}
+
+#[test]
+fn a_chunk_that_is_full_to_its_last_byte_is_not_freed_before_its_producer_has_left() {
+    let arena = arena(512 << 10, 4, 0);
+    let mut producer = Producer::claim(arena.clone()).unwrap();
+    let mut consumer = Consumer::new(arena.clone());
+    // Leave the arena one chunk short of what a large record needs, so that linking ahead stops halfway.
+    let mut other = Producer::claim(arena.clone()).unwrap();
+    producer.push(&info(&chunk_filler())).unwrap();
+    while other.push(&info(&chunk_filler())).is_ok() {}
+    let (_, positions) = drain_all(&mut consumer);
+    consumer.release(&positions);
+    // The producer's chunk is full, released, and may be linked to the next; it is still its own.
+    for round in 0..50u8 {
+        producer.push(&info(&chunk_filler())).unwrap();
+        other.push(&info(&[round; 100])).unwrap();
+        let (found, positions) = drain_all(&mut consumer);
+        assert_eq!(found.len(), 2, "round {round}");
+        assert!(found.contains(&chunk_filler()) && found.contains(&vec![round; 100]));
+        consumer.release(&positions);
+    }
+}
+
+#[test]
+fn a_link_ahead_does_not_free_the_chunk_that_is_still_written() {
+    use crate::ring::layout;
+    use crate::ring::position::Word;
+    let arena = arena(512 << 10, 4, 0);
+    let mut producer = Producer::claim(arena.clone()).unwrap();
+    let mut consumer = Consumer::new(arena.clone());
+    producer.push(&info(&chunk_filler())).unwrap();
+    let free = arena.free_chunks();
+    // What a producer has done between linking the next chunk and entering it.
+    let next = arena.pool().take(0).unwrap();
+    arena.chunk_word(next, layout::CHUNK_RING_AT).store_release(0);
+    arena.chunk_word(next, layout::CHUNK_ORDINAL_AT).store_release(1);
+    arena.chunk_word(0, layout::CHUNK_NEXT_AT).store_release(u64::from(next) + 1);
+    let (_, positions) = drain_all(&mut consumer);
+    consumer.release(&positions);
+    assert_eq!(arena.free_chunks(), free - 1, "the full chunk is still its producer's");
+    producer.push(&info(b"next")).unwrap();
+    let (found, positions) = drain_all(&mut consumer);
+    assert_eq!(found, [b"next".to_vec()]);
+    consumer.release(&positions);
+    assert_eq!(arena.free_chunks(), free, "now it has left");
+}
+
 #[test]
 fn threads_that_are_gone_give_their_rings_back() {
     let arena = arena(1 << 20, 2, 0);

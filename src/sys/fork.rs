@@ -38,15 +38,10 @@ pub fn generation() -> u64 {
 fn number_this_process() -> u64 {
     let word = word();
     // Relaxed throughout: the numbers stand for themselves, nothing else is published by them.
-    let next = HIGHEST.load(Ordering::Relaxed) + 1;
-    match word.compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed) {
-        Ok(_) => {
-            // Relaxed: as above.
-            HIGHEST.store(next, Ordering::Relaxed);
-            next
-        }
-        Err(numbered) => numbered,
-    }
+    // Counted first, so that a child forked in between gets a higher one.
+    let next = HIGHEST.fetch_add(1, Ordering::Relaxed) + 1;
+    word.compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed)
+        .map_or_else(|n| n, |_| next)
 }
 
 /// The wiped word, mapped on the first call.

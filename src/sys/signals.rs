@@ -1,7 +1,7 @@
 //! Signal masks: our threads take no signal of the host's.
 //!
-//! SIGSEGV, SIGBUS, SIGFPE and SIGILL stay open: they are synchronous, and blocking them would turn a fault
-//! into an immediate kill without the host's own handler.
+//! SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGSYS and SIGTRAP stay open: they are synchronous, and blocking
+//! them would turn a fault into an immediate kill without the host's own handler.
 
 use std::mem::MaybeUninit;
 
@@ -17,7 +17,9 @@ pub fn block_all() -> Blocked {
     let mut previous = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: `sigfillset` initialises the set it is given.
     unsafe { libc::sigfillset(mask.as_mut_ptr()) };
-    for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL] {
+    for signal in
+        [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGSYS, libc::SIGTRAP]
+    {
         // SAFETY: the set was initialised above and the signal's number is valid.
         unsafe { libc::sigdelset(mask.as_mut_ptr(), signal) };
     }

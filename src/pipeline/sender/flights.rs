@@ -156,7 +156,7 @@ impl Flights {
 
     /// The oldest segment of our own spool that holds a batch without an outcome.
     pub fn oldest_own_segment(&mut self) -> Option<u64> {
-        if !self.lookahead.as_ref().is_some_and(|next| next.source == OWN) {
+        if self.lookahead.as_ref().is_none_or(|next| next.source != OWN) {
             self.put_back = self.read(OWN);
         }
         let unsent = self.lookahead.iter().chain(&self.put_back);
