@@ -143,7 +143,10 @@ impl Lineage {
     pub(crate) fn stop(&self, deadline: Duration) -> bool {
         // Release: partner is the load in `start_heir`; a child forked later starts nothing any more.
         self.is_closed.store(true, Ordering::Release);
-        self.node().is_none_or(|node| node.pipeline().stop(deadline))
+        let Some(node) = self.node() else { return true };
+        // The lock is given back before the waiting begins.
+        let stopping = node.pipeline().begin_stop();
+        stopping.is_none_or(|stopping| stopping.finish(deadline))
     }
 
     /// Records refused in this process while it had no node.

@@ -7,13 +7,12 @@
 //! ```
 //!
 //! Two threads (`logdrive-batch`, `logdrive-send`), more with `workers` > 1, and a short-lived one while names are
-//! resolved. [`Pipeline::start`] wires them, [`Pipeline::stop`] ends them; what is not delivered by then stays in
+//! resolved. [`Pipeline::start`] wires them, [`Pipeline::begin_stop`] ends them; what is not delivered by then stays in
 //! the slot and is adopted by the next process of the same name.
 
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use thiserror::Error;
 
@@ -32,6 +31,8 @@ use crate::pipeline::sender::Sender;
 use crate::pipeline::slots::Roots;
 use crate::pipeline::slots::Slot;
 use crate::pipeline::slots::SlotError;
+use crate::pipeline::stop::FlushRequest;
+use crate::pipeline::stop::Stopping;
 use crate::pipeline::workers::Workers;
 use crate::ring;
 use crate::ring::Arena;
@@ -58,6 +59,7 @@ pub mod mapping;
 mod placement;
 mod sender;
 pub mod slots;
+mod stop;
 mod supervise;
 mod workers;
 
@@ -210,9 +212,7 @@ impl Pipeline {
 
     /// Asks for everything accepted so far to be sealed; the request is waited for without the pipeline.
     pub fn request_flush(&self) -> FlushRequest {
-        let number = self.gate.request();
-        self.registry.arena().nudge_consumer();
-        FlushRequest { gate: self.gate.clone(), number }
+        FlushRequest::new(&self.gate, self.registry.arena())
     }
 
     /// The figures as they are now.
@@ -246,33 +246,20 @@ impl Pipeline {
         self.counters.sender().adoption_done
     }
 
-    /// Refuses new records, commits what was accepted, waits for it until `deadline`, ends the threads.
-    ///
-    /// True where everything of this run was acknowledged or accounted for; the slot is gone then.
-    pub fn stop(&mut self, deadline: Duration) -> bool {
-        let Some((batcher, sender)) = self.threads.take() else { return true };
+    /// Refuses new records from now on; the rest of the end takes its time and is [`Stopping::finish`].
+    /// None where it was begun before.
+    pub fn begin_stop(&mut self) -> Option<Stopping> {
+        let (batcher, sender) = self.threads.take()?;
         self.registry.close();
-        let start = self.clock.moment();
-        let mut is_resolved = self.request_flush().wait(deadline);
-        if is_resolved && self.handover.losses().is_news() {
-            let rest = deadline.saturating_sub(self.clock.moment().since(start));
-            is_resolved = self.request_flush().wait(rest);
-        }
-        self.handover.stop_batcher();
-        self.registry.arena().nudge_consumer();
-        // Caught panics never end our threads, so joining them fails only if std itself panicked.
-        let Ok(BatcherThread { batcher, .. }) = batcher.join() else { return false };
-        let writer = batcher.into_writer();
-        self.handover.stop_sender();
-        self.sender_waker.wake();
-        let Ok(sender) = sender.join() else { return false };
-        let Some(mut own) = sender.into_own() else { return false };
-        own.writer = writer;
-        match own.remove_drained() {
-            Ok(is_gone) => is_gone && is_resolved,
-            // Everything is resolved; what could not be removed is removed by the next process.
-            Err(_kept) => is_resolved,
-        }
+        Some(Stopping {
+            batcher,
+            sender,
+            registry: self.registry.clone(),
+            clock: self.clock,
+            gate: self.gate.clone(),
+            handover: self.handover.clone(),
+            sender_waker: self.sender_waker.clone(),
+        })
     }
 }
 
@@ -281,20 +268,6 @@ impl Drop for Pipeline {
         // Left running where it was not stopped. In a forked child these are the parent's threads, whose
         // handles must not even be dropped: their stacks belong to threads of the child by now.
         std::mem::forget(self.threads.take());
-    }
-}
-
-/// A flush that was asked for.
-pub struct FlushRequest {
-    gate: Arc<Gate>,
-    number: u64,
-}
-
-impl FlushRequest {
-    /// Waits until everything accepted before the request is acknowledged or accounted for; false
-    /// where `deadline` passes first.
-    pub fn wait(&self, deadline: Duration) -> bool {
-        self.gate.wait(self.number, deadline)
     }
 }
 

@@ -1,0 +1,77 @@
+//! The end of a pipeline, and the waiting that leads to it: without a lock, so that others may flush and
+//! look at the figures meanwhile.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::pipeline::BatcherThread;
+use crate::pipeline::gate::Gate;
+use crate::pipeline::handover::Handover;
+use crate::pipeline::sender::Sender;
+use crate::ring::Arena;
+use crate::ring::Registry;
+use crate::transport::Waker;
+
+/// A flush that was asked for.
+pub struct FlushRequest {
+    gate: Arc<Gate>,
+    number: u64,
+}
+
+impl FlushRequest {
+    /// Asks for everything accepted so far to be sealed.
+    pub(super) fn new(gate: &Arc<Gate>, arena: &Arena) -> Self {
+        let number = gate.request();
+        arena.nudge_consumer();
+        Self { gate: gate.clone(), number }
+    }
+
+    /// Waits until everything accepted before the request is acknowledged or accounted for; false
+    /// where `deadline` passes first.
+    pub fn wait(&self, deadline: Duration) -> bool {
+        self.gate.wait(self.number, deadline)
+    }
+}
+
+/// A pipeline that takes no more records.
+pub struct Stopping {
+    pub(super) batcher: JoinHandle<BatcherThread>,
+    pub(super) sender: JoinHandle<Sender>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) clock: Clock,
+    pub(super) gate: Arc<Gate>,
+    pub(super) handover: Arc<Handover>,
+    pub(super) sender_waker: Waker,
+}
+
+impl Stopping {
+    /// Commits what was accepted, waits for it until `deadline`, ends the threads.
+    ///
+    /// True where everything of this run was acknowledged or accounted for; the slot is gone then.
+    pub fn finish(self, deadline: Duration) -> bool {
+        let arena = self.registry.arena();
+        let start = self.clock.moment();
+        let mut is_resolved = FlushRequest::new(&self.gate, arena).wait(deadline);
+        if is_resolved && self.handover.losses().is_news() {
+            let rest = deadline.saturating_sub(self.clock.moment().since(start));
+            is_resolved = FlushRequest::new(&self.gate, arena).wait(rest);
+        }
+        self.handover.stop_batcher();
+        arena.nudge_consumer();
+        // Caught panics never end our threads, so joining them fails only if std itself panicked.
+        let Ok(BatcherThread { batcher, .. }) = self.batcher.join() else { return false };
+        let writer = batcher.into_writer();
+        self.handover.stop_sender();
+        self.sender_waker.wake();
+        let Ok(sender) = self.sender.join() else { return false };
+        let Some(mut own) = sender.into_own() else { return false };
+        own.writer = writer;
+        match own.remove_drained() {
+            Ok(is_gone) => is_gone && is_resolved,
+            // Everything is resolved; what could not be removed is removed by the next process.
+            Err(_kept) => is_resolved,
+        }
+    }
+}
