@@ -18,6 +18,9 @@ use crate::receiver::store::Placed;
 /// With more than this unsent or held, no further request of the connection is read.
 const READY_BYTES_MAX: usize = 256 << 10;
 const HELD_MAX: usize = 1024;
+const HELD_BYTES_MAX: usize = 1 << 20;
+/// About what a partition's answer takes in memory while it is held.
+const HELD_PARTITION_BYTES: usize = 128;
 
 /// What became of the batches of one Produce request.
 #[derive(Debug)]
@@ -54,6 +57,7 @@ pub(crate) struct Replies {
     ready: Vec<u8>,
     sent: usize,
     held: VecDeque<Held>,
+    held_bytes: usize,
 }
 
 impl Replies {
@@ -62,6 +66,7 @@ impl Replies {
         if self.held.is_empty() {
             self.ready.extend_from_slice(answer);
         } else {
+            self.held_bytes += answer.len();
             self.held.push_back(Held::Encoded(answer.to_vec()));
         }
     }
@@ -69,6 +74,8 @@ impl Replies {
     /// Adds an answer to Produce, which waits for [`Replies::release`] if `hold`.
     pub fn push(&mut self, reply: ProduceReply, hold: bool) -> Result<(), EncodeError> {
         if hold || !self.held.is_empty() {
+            let partitions: usize = reply.topics.iter().map(|topic| topic.partitions.len()).sum();
+            self.held_bytes += partitions * HELD_PARTITION_BYTES;
             self.held.push_back(Held::Produce(reply));
             return Ok(());
         }
@@ -77,6 +84,7 @@ impl Replies {
 
     /// A sync was made that covers all that was pushed; `in_doubt` is what it did not save.
     pub fn release(&mut self, in_doubt: &[InDoubt]) -> Result<(), EncodeError> {
+        self.held_bytes = 0;
         for held in self.held.drain(..) {
             match held {
                 Held::Encoded(bytes) => self.ready.extend_from_slice(&bytes),
@@ -106,7 +114,9 @@ impl Replies {
 
     /// Whether the client must take or wait for answers before it may ask more.
     pub fn is_backed_up(&self) -> bool {
-        self.sendable().len() > READY_BYTES_MAX || self.held.len() >= HELD_MAX
+        self.sendable().len() > READY_BYTES_MAX
+            || self.held.len() >= HELD_MAX
+            || self.held_bytes > HELD_BYTES_MAX
     }
 
     /// Whether an answer waits for a sync.

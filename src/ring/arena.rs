@@ -62,6 +62,7 @@ pub struct Arena {
     record_bytes_max: usize,
     /// Rings `0..rings_used` have been claimed at least once.
     rings_used: AtomicU32,
+    is_closed: AtomicBool,
     consumer_sleeps: AtomicBool,
     consumer_thread: OnceLock<Thread>,
 }
@@ -123,6 +124,7 @@ impl Arena {
             reserve_chunks,
             record_bytes_max: options.record_bytes_max,
             rings_used: AtomicU32::new(0),
+            is_closed: AtomicBool::new(false),
             consumer_sleeps: AtomicBool::new(false),
             consumer_thread: OnceLock::new(),
         }
@@ -241,6 +243,19 @@ impl Arena {
     /// How many chunks are free; another thread may change it at once.
     pub fn free_chunks(&self) -> u32 {
         self.pool.free()
+    }
+
+    /// Nothing is accepted from now on. Calls under way may still finish.
+    pub(super) fn close(&self) {
+        // Release: partner is `is_closed`; who sees it closed sees what was done before.
+        self.is_closed.store(true, Ordering::Release);
+    }
+
+    /// Whether [`Arena::close`] was called.
+    #[inline(always)]
+    pub(super) fn is_closed(&self) -> bool {
+        // Acquire: partner is `close`.
+        self.is_closed.load(Ordering::Acquire)
     }
 
     /// Names the thread that [`Arena::wake_consumer`] wakes; the first call counts.

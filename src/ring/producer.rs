@@ -87,6 +87,11 @@ impl Producer {
         Some(Self { arena, ring, generation, cursor, position, chunk: None, open: None })
     }
 
+    /// Whether its client is closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.arena.is_closed()
+    }
+
     /// The ring's index.
     pub fn ring(&self) -> RingId {
         self.ring

@@ -5,7 +5,6 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
@@ -26,14 +25,13 @@ thread_local! {
 pub struct Registry {
     id: u64,
     arena: Arc<Arena>,
-    closed: AtomicBool,
 }
 
 impl Registry {
     /// A registry over `arena`.
     pub fn new(arena: Arc<Arena>) -> Self {
         // Relaxed: only uniqueness matters.
-        Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), arena, closed: AtomicBool::new(false) }
+        Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), arena }
     }
 
     /// The arena behind it.
@@ -43,8 +41,7 @@ impl Registry {
 
     /// From now on every call is refused as closed. Calls under way may still finish.
     pub fn close(&self) {
-        // Release: partner is the load in `with`; who sees it closed sees what was done before.
-        self.closed.store(true, Ordering::Release);
+        self.arena.close();
     }
 
     /// Whether the calling thread can keep a ring from one call to the next: not while its thread-locals are
@@ -62,8 +59,7 @@ impl Registry {
         &self,
         use_producer: impl FnOnce(&mut Producer) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
-        // Acquire: partner is `close`.
-        if self.closed.load(Ordering::Acquire) {
+        if self.arena.is_closed() {
             return self.refuse(Refusal::Closed);
         }
         let mut use_producer = Some(use_producer);
@@ -95,6 +91,8 @@ impl Registry {
         let Some(producer) = Producer::claim(self.arena.clone()) else {
             return self.refuse(Refusal::TooManyThreads).map(|()| 0);
         };
+        // A closed client's arena is kept in memory by nothing but producers like these.
+        producers.retain(|(_, producer)| !producer.is_closed());
         if producers.len() >= CLIENTS_PER_THREAD_MAX {
             // Never one into which somebody holds a pointer, unless it is so with all.
             let oldest = producers.iter().position(|(_, producer)| !producer.has_open_claim());
@@ -119,10 +117,8 @@ impl Registry {
         match use_producer(producer) {
             // Looked at again behind the publication: closing drains the rings some time after it has
             // said so, and a record that came behind that drain must not be called accepted. (It may
-            // have come before it and be delivered all the same.) Acquire: partner is `close`.
-            Ok(()) if self.closed.load(Ordering::Acquire) => {
-                Err(producer.count_refused(Refusal::Closed))
-            }
+            // have come before it and be delivered all the same.)
+            Ok(()) if self.arena.is_closed() => Err(producer.count_refused(Refusal::Closed)),
             Ok(()) => Ok(()),
             Err(reason) => Err(producer.count_refused(reason)),
         }

@@ -100,7 +100,8 @@ fn name_left_over(slots: &[FoundSlot]) -> Result<LeftOver, Box<dyn Error>> {
     let mut left_over = LeftOver::default();
     for slot in slots.iter().filter(|slot| slot.owner == Owner::Dead && slot.spool_dir.exists()) {
         let view = inspect::spool::read(&slot.spool_dir, slot.instance)?;
-        if view.batches > 0 || !view.problems.is_empty() {
+        let has_rings = slot.arena_bytes.is_some();
+        if view.batches > 0 || has_rings || !view.problems.is_empty() {
             left_over.slots += 1;
             left_over.records += view.records;
             let (place, records) = (slot.spool_dir.display(), view.records);

@@ -11,7 +11,7 @@ use crate::json;
 /// The figures of one client's run, or of several one after the other.
 #[derive(Default)]
 pub struct Summary {
-    /// Records that were accepted from the input.
+    /// Records that were accepted from the input, and our own reports of losses.
     pub accepted: u64,
     /// Records acknowledged, of this run and of adopted ones.
     pub delivered: u64,
@@ -24,6 +24,7 @@ pub struct Summary {
     dropped: Vec<(&'static str, u64)>,
     refused: Vec<(&'static str, u64)>,
     damaged: u64,
+    loss_reports: u64,
     spool_errors: u64,
     bytes_in: u64,
     bytes_wire: u64,
@@ -49,6 +50,7 @@ impl Summary {
             dropped,
             refused: stats.refused.clone(),
             damaged: sender.damaged + stats.spool_damages,
+            loss_reports: stats.loss_reports,
             spool_errors: stats.spool_errors,
             bytes_in: stats.bytes_in,
             bytes_wire: sender.bytes_wire,
@@ -65,6 +67,7 @@ impl Summary {
         self.unconfirmed += next.unconfirmed;
         self.stored += next.stored;
         self.damaged += next.damaged;
+        self.loss_reports += next.loss_reports;
         self.spool_errors += next.spool_errors;
         self.bytes_in += next.bytes_in;
         self.bytes_wire += next.bytes_wire;
@@ -88,7 +91,8 @@ impl Summary {
         let is_good = self.stored == 0
             && self.dropped.is_empty()
             && self.refused.is_empty()
-            && self.damaged == 0;
+            && self.damaged == 0
+            && self.spool_errors == 0;
         if is_good { Outcome::Good } else { Outcome::Bad }
     }
 
@@ -141,7 +145,7 @@ impl Summary {
     /// One object, without its closing brace: what a command adds comes behind.
     pub fn json(&self) -> String {
         let Self { accepted, delivered, adopted_delivered, unconfirmed, stored, .. } = self;
-        let Self { damaged, spool_errors, bytes_in, bytes_wire, seconds, .. } = self;
+        let Self { damaged, loss_reports, spool_errors, bytes_in, bytes_wire, seconds, .. } = self;
         let mut out = format!(
             "{{\"accepted\":{accepted},\"delivered\":{delivered},\
              \"adopted_delivered\":{adopted_delivered},\"unconfirmed\":{unconfirmed},\"dropped\":"
@@ -151,7 +155,8 @@ impl Summary {
         counts_json(&mut out, &self.refused);
         let _infallible = write!(
             out,
-            ",\"damaged\":{damaged},\"spool_errors\":{spool_errors},\"stored\":{stored},\
+            ",\"damaged\":{damaged},\"loss_reports\":{loss_reports},\
+             \"spool_errors\":{spool_errors},\"stored\":{stored},\
              \"bytes_in\":{bytes_in},\"bytes_wire\":{bytes_wire},\"seconds\":{seconds:.3},\
              \"receivers\":["
         );
