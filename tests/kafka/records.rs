@@ -14,7 +14,8 @@ pub fn text(writer: &str, number: u64) -> String {
     format!("{writer} {number} the quick brown fox jumps over the lazy dog")
 }
 
-/// What arrived of each writer, logdrive's own reports of losses left out: the numbers, by partition in the order of offsets.
+/// What arrived of each writer, logdrive's own reports of losses left out: the numbers, by partition in
+/// the order of offsets.
 pub struct Arrived {
     by_writer: BTreeMap<String, Vec<(u32, u64)>>,
 }
