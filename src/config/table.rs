@@ -174,7 +174,7 @@ options! {
         /// Number of lanes, that is of connections that carry batches. Not above `lanes.max`. In
         /// `kafka://` mode each broker has one lane instead, and neither option has an effect.
         lanes: Option<u32> =
-            ("lanes", "0", Accepts::or_unset(Kind::Count(1, 1_024), "automatic: one for each receiver"));
+            ("lanes", "0", Accepts::or_unset(Kind::Count(1, 1_024), "automatic: one for each receiver, at least two"));
         /// Most lanes that the automatic number of lanes may reach.
         lanes_max: u32 = ("lanes.max", "16", count(1, 1_024));
         /// Batches that one lane may have unacknowledged. More hide a longer round trip; a Kafka

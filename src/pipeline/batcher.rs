@@ -30,6 +30,10 @@ use crate::transport::Waker;
 
 /// From this share of the arena on, open batches are sealed whatever their age and size.
 const PRESSURE: f64 = 0.8;
+/// Below this share of the arena there is ample room.
+const ROOMY: f64 = 0.125;
+/// How often the rings are looked at within one linger while there is.
+const LOOKS_PER_LINGER: u32 = 4;
 /// A slice below this frees too little to be sealed for that reason.
 const PRESSURE_BYTES_MIN: usize = 64 * 1024;
 /// Chunks that are populated ahead per round: 1 MiB.
@@ -219,7 +223,13 @@ impl Batcher {
         let drained = self.slice.records() - before;
         if drained > 0 {
             self.links.counters.batch.drained.add(u64::from(drained));
+            // Each look at a ring costs its producer a cache miss: while there is ample room, a few looks
+            // per linger will do; producers wake us should that change within a pause.
+            let is_roomy = self.arena.used_share() < ROOMY;
             self.pause = self.settings.poll_busy;
+            if is_roomy {
+                self.pause = self.pause.max(self.settings.linger / LOOKS_PER_LINGER);
+            }
         }
         more
     }

@@ -11,6 +11,10 @@ use crate::proto::fleet::fleet::Fleet;
 use crate::proto::fleet::lane::Lane;
 use crate::proto::fleet::lane::Phase;
 
+/// Automatic lanes at the least: with a second one a single receiver is kept busy while the first waits for its
+/// window, and a lane that moves is no pause.
+const AUTOMATIC_LANES_MIN: usize = 2;
+
 impl Fleet {
     /// Brings the lanes to the wanted number after names, addresses or the fleet's life changed.
     pub(super) fn adjust_lane_count(&mut self) {
@@ -27,7 +31,7 @@ impl Fleet {
             return 0;
         }
         match self.options.lanes {
-            0 => self.addresses().clamp(1, self.options.lanes_max),
+            0 => self.addresses().max(AUTOMATIC_LANES_MIN).min(self.options.lanes_max.max(1)),
             fixed => fixed,
         }
     }

@@ -84,7 +84,7 @@ pub const LANES_MAX: usize = 1024;
 /// How a fleet behaves. Counts of zero are taken as one, times below 1 ms as 1 ms.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Number of lanes; 0 is automatic: one per candidate, at most `lanes_max`.
+    /// Number of lanes; 0 is automatic: one per candidate, at least two, at most `lanes_max`.
     pub lanes: usize,
     /// Bound of the automatic number.
     pub lanes_max: usize,
