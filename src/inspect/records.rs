@@ -1,6 +1,6 @@
 //! The records of a catalogue, one after the other.
 //!
-//! Owns the open files, at most [`OPEN_FILES_MAX`] at once, and the buffer for one decompressed batch.
+//! Owns the open files, at most `OPEN_FILES_MAX` at once, and the buffer for one decompressed batch.
 
 use std::collections::HashMap;
 use std::collections::hash_map;

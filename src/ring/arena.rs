@@ -1,6 +1,6 @@
 //! The arena: one mapping with the directories of streams and rings and all chunks.
 //!
-//! Owns who may touch which word (see [`crate::ring::layout`]) and the pool of free chunks. Shared by all producers
+//! Owns who may touch which word (see `ring::layout`) and the pool of free chunks. Shared by all producers
 //! and the consumer through an `Arc`; what outlives a crash is in the mapping, the rest in private memory.
 
 use std::sync::OnceLock;

@@ -15,7 +15,7 @@
 //!
 //! So a quiet thread holds one chunk, a busy one nearly all of them, and a large record spans chunks.
 //!
-//! Invariants: every word of the mapping has one writer at a time (named in [`layout`]); nothing above
+//! Invariants: every word of the mapping has one writer at a time (named in `layout`); nothing above
 //! `tail` is ever read; nothing at or above `released` is ever reused; what is read is bounded before use,
 //! because a crashed process may have left the arena. Must not know: batches, the spool, clocks.
 

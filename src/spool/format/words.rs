@@ -22,7 +22,7 @@ pub const FRAME_BINDINGS: [usize; 2] = [FRAME_STATE + 16, FRAME_STATE + 16 + BIN
 pub const BINDING_BYTES: usize = 48;
 
 /// The value of a segment's word `committed` for `bytes` of whole groups, counted from
-/// [`DATA_START`]: their number of [`ALIGNMENT`] units in the low half, its complement in the high
+/// `DATA_START`: their number of [`ALIGNMENT`] units in the low half, its complement in the high
 /// half. So it is stored at once, and a flipped bit shows.
 pub fn committed_word(bytes: usize) -> u64 {
     let units = u32::try_from(bytes / ALIGNMENT).expect("a segment is at most 1 GiB");
