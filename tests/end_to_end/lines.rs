@@ -10,13 +10,13 @@ pub const ODD: &[u8] = b"plain\n\nwith CR\r\n\rleading\nNUL \0 inside\n\xff\xfe\
 
 /// Files to ship: those of loghub, and one with odd lines in `dir`.
 ///
-/// loghub is looked for in `LOGDRIVE_TEST_DATA`, else as `shared/data/loghub` beside the project or
+/// loghub is looked for in `LOGHUB`, else as `shared/data/loghub` beside the project or
 /// above. Without it, its place is taken by generated lines, and a line says that this was skipped.
 pub fn files(dir: &Path) -> Vec<PathBuf> {
     let odd = dir.join("odd.log");
     fs::write(&odd, ODD).unwrap();
     let mut files = loghub().unwrap_or_else(|| {
-        println!("skipped 1: loghub is not there, set LOGDRIVE_TEST_DATA; generated lines instead");
+        println!("skipped 1: loghub is not there, set LOGHUB; generated lines instead");
         let generated = dir.join("generated.log");
         let lines = (0..40_000).map(|number| format!("{number} {}\r\n", "x".repeat(number % 300)));
         fs::write(&generated, lines.collect::<String>()).unwrap();
@@ -27,7 +27,7 @@ pub fn files(dir: &Path) -> Vec<PathBuf> {
 }
 
 fn loghub() -> Option<Vec<PathBuf>> {
-    let named = std::env::var_os("LOGDRIVE_TEST_DATA").map(PathBuf::from);
+    let named = std::env::var_os("LOGHUB").map(PathBuf::from);
     let dir = named.or_else(|| {
         let project = Path::new(env!("CARGO_MANIFEST_DIR"));
         let beside = project.ancestors().map(|dir| dir.join("shared/data/loghub"));
