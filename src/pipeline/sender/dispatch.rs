@@ -12,8 +12,6 @@ use crate::ids::Moment;
 use crate::pipeline::placement::place;
 use crate::pipeline::sender::Sender;
 use crate::pipeline::sender::connection::Connection;
-use crate::pipeline::sender::flights::Flight;
-use crate::pipeline::sender::flights::Lookahead;
 use crate::pipeline::sender::spaces::SpaceId;
 use crate::proto::fleet;
 use crate::spool::Binding;
@@ -133,19 +131,9 @@ impl Sender {
             return fixed.is_some_and(|partition| self.hold_next(&frame, partition));
         };
         let chosen = self.emptiest(&open, lane);
-        let Some(Lookahead { source, frame }) = self.flights.take_next() else { return false };
+        let Some(next) = self.flights.take_next() else { return false };
         let partition = self.spaces.get(chosen).partition;
-        let flight = Flight {
-            source,
-            frame,
-            partition,
-            binding: None,
-            space: None,
-            lane: None,
-            attempts: 0,
-            faults: 0,
-        };
-        self.flights.insert(token, flight);
+        self.flights.insert(token, next.set_out(partition, None));
         self.bind_and_send(now, lane, token, chosen);
         true
     }
@@ -154,21 +142,9 @@ impl Sender {
     /// only as many as its windows allowed, so all of them may wait at once.
     fn adopt_bound(&mut self, now: Moment, frame: &Frame, binding: Binding) -> bool {
         let id = self.spaces.of_partition(frame.topic(), binding.partition);
-        let Some(Lookahead { source, frame }) = self.flights.take_next() else { return false };
+        let Some(next) = self.flights.take_next() else { return false };
         let token = self.flights.next_token();
-        let partition = binding.partition;
-        let binding = Some(binding);
-        let flight = Flight {
-            source,
-            frame,
-            partition,
-            binding,
-            space: None,
-            lane: None,
-            attempts: 0,
-            faults: 0,
-        };
-        self.flights.insert(token, flight);
+        self.flights.insert(token, next.set_out(binding.partition, Some(binding)));
         match self.settings.target.mode {
             TargetMode::Receivers => {
                 self.flights.wait(token);
@@ -191,19 +167,9 @@ impl Sender {
         {
             return false;
         }
-        let Some(Lookahead { source, frame }) = self.flights.take_next() else { return false };
+        let Some(next) = self.flights.take_next() else { return false };
         let token = self.flights.next_token();
-        let flight = Flight {
-            source,
-            frame,
-            partition,
-            binding: None,
-            space: None,
-            lane: None,
-            attempts: 0,
-            faults: 0,
-        };
-        self.flights.insert(token, flight);
+        self.flights.insert(token, next.set_out(partition, None));
         self.spaces.get(id).hold(token);
         true
     }

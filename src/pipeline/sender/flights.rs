@@ -47,6 +47,23 @@ pub struct Lookahead {
     pub frame: Frame,
 }
 
+impl Lookahead {
+    /// The batch as it sets out: never sent, on no lane, numbered by nobody here.
+    pub fn set_out(self, partition: i32, binding: Option<Binding>) -> Flight {
+        let Self { source, frame } = self;
+        Flight {
+            source,
+            frame,
+            partition,
+            binding,
+            space: None,
+            lane: None,
+            attempts: 0,
+            faults: 0,
+        }
+    }
+}
+
 /// See the module's head.
 pub struct Flights {
     sources: Vec<Option<Source>>,

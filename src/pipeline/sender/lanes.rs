@@ -9,7 +9,6 @@ use crate::ids::LaneId;
 use crate::ids::Moment;
 use crate::pipeline::sender::Sender;
 use crate::pipeline::sender::connection::Connection;
-use crate::pipeline::sender::connection::ConnectionError;
 use crate::proto::fleet::Action;
 use crate::proto::fleet::Target;
 use crate::proto::kafka::client;
@@ -161,7 +160,7 @@ impl Sender {
         match outcome {
             Ok(true) => self.fleet.handle_progress(now, lane),
             Ok(false) => {}
-            Err(error) => self.fail(now, lane, &error),
+            Err(_failed) => self.fail(now, lane),
         }
     }
 
@@ -172,8 +171,8 @@ impl Sender {
             let flights = &self.flights;
             let frame_of = |token| flights.get(token).map(|flight| flight.frame.clone());
             let Some(connection) = self.connections[index].as_mut() else { continue };
-            if let Err(error) = connection.write(frame_of) {
-                self.fail(now, lane, &error);
+            if connection.write(frame_of).is_err() {
+                self.fail(now, lane);
                 happened = true;
                 continue;
             }
@@ -189,15 +188,14 @@ impl Sender {
         for index in 0..self.connections.len() {
             let Some(connection) = self.connections[index].as_mut() else { continue };
             let checked = connection.session().map(|session| session.handle_timeout(now));
-            if let Some(Err(error)) = checked {
-                self.fail(now, LaneId(index as u32), &ConnectionError::Session(error));
+            if let Some(Err(_overdue)) = checked {
+                self.fail(now, LaneId(index as u32));
             }
         }
     }
 
-    /// A connection failed: its lane is closed, its receiver ejected for a while.
-    fn fail(&mut self, now: Moment, lane: LaneId, error: &ConnectionError) {
-        self.tally.note_failure(error);
+    /// A connection failed: its lane is closed; the fleet counts it and ejects the receiver for a while.
+    fn fail(&mut self, now: Moment, lane: LaneId) {
         self.close(now, lane, false);
     }
 }

@@ -4,7 +4,6 @@
 //! is only what no spool knows: retries, rebinds.
 
 use crate::pipeline::sender::Sender;
-use crate::pipeline::sender::connection::ConnectionError;
 use crate::pipeline::sender::flights::OWN;
 use crate::proto::fleet::CloseReason;
 use crate::proto::fleet::LaneState;
@@ -21,18 +20,12 @@ pub struct Tally {
     /// All slots of the dead were given to us.
     pub adoption_seen: bool,
     rebinds: u64,
-    failures: u64,
 }
 
 impl Tally {
     /// The fleet closed a lane.
     pub fn count_close(&mut self, reason: CloseReason) {
         self.rebinds += u64::from(reason == CloseReason::Rebind);
-    }
-
-    /// A connection failed.
-    pub fn note_failure(&mut self, _error: &ConnectionError) {
-        self.failures += 1;
     }
 }
 
