@@ -37,10 +37,13 @@ use memmap2::MmapOptions;
 use memmap2::MmapRaw;
 
 use crate::sys::file::open_own_file;
+use crate::sys::guard::Guarded;
 
 /// A readable and writable mapping; unmapped when dropped. The file stays.
 #[derive(Debug)]
 pub struct Mapping {
+    // Before the map: given up first.
+    guarded: Guarded,
     map: MmapRaw,
 }
 
@@ -90,11 +93,28 @@ impl Mapping {
     /// What `mmap` says; `InvalidInput` for zero bytes.
     pub fn anonymous(bytes: u64) -> io::Result<Mapping> {
         let map = MmapOptions::new().len(mappable(bytes)?).map_anon()?;
-        Ok(Mapping { map: map.into() })
+        Ok(Mapping { guarded: Guarded::default(), map: map.into() })
     }
 
     fn of_file(file: &File, bytes: u64) -> io::Result<Mapping> {
-        Ok(Mapping { map: MmapOptions::new().len(mappable(bytes)?).map_raw(file)? })
+        let map = MmapOptions::new().len(mappable(bytes)?).map_raw(file)?;
+        Ok(Mapping { guarded: Guarded::new(map.as_ptr(), map.len()), map })
+    }
+
+    /// Whether a fault was met behind it, see [`guard`](crate::sys::guard): parts of it are zeros then, and
+    /// what is written may not reach the file.
+    pub fn is_dead(&self) -> bool {
+        self.guarded.is_dead()
+    }
+
+    /// Lets the kernel take the pages back: they are read from the file again when they are needed. Only a hint.
+    pub fn forget_pages(&self) {
+        // Private pages would be lost; those are our own memory, or the guard's zeros.
+        if self.guarded.is_registered() && !self.is_dead() {
+            // SAFETY: the range is the whole mapping, which is shared with its file: no byte is lost.
+            let _hint =
+                unsafe { libc::madvise(self.as_ptr().cast(), self.len(), libc::MADV_DONTNEED) };
+        }
     }
 
     /// The length in bytes.
@@ -287,7 +307,7 @@ fn file_bytes_limit() -> io::Result<u64> {
 }
 
 /// The page of this machine: 4 KiB, or up to 64 KiB on ARM.
-fn page_bytes() -> usize {
+pub(super) fn page_bytes() -> usize {
     // SAFETY: sysconf touches no memory of ours.
     let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     usize::try_from(bytes).expect("every Linux has a page size")

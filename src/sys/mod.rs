@@ -8,6 +8,7 @@ pub mod append;
 pub mod faults;
 pub mod file;
 pub mod fork;
+pub mod guard;
 pub mod lock;
 pub mod mapping;
 pub mod memory;
