@@ -33,10 +33,15 @@ use crate::ring::consumer::Limits;
 use crate::spool;
 use crate::spool::SpoolError;
 use crate::stats::Counters;
+use crate::sys::faults::Point;
+use crate::sys::faults::crash_point;
 use crate::sys::mapping::Mapping;
 use crate::transport::Waker;
 
 use thiserror::Error;
+
+/// Numbers beyond this are not believed, whatever an arena says.
+const COUNT_MAX: u64 = 1 << 62;
 
 /// Why a slot was not adopted; it stays as it is.
 #[derive(Debug, Error)]
@@ -130,17 +135,21 @@ pub fn adopt(
     clock: &Clock,
     fresh: impl FnOnce() -> Result<Slot, SlotError>,
 ) -> Result<Vec<Source>, AdoptError> {
-    let spool_options = spool::Options { bytes_max: u64::MAX, ..options.spool.clone() };
+    let spool_options = adopting(&options.spool);
     let recovered = match spool::recover(slot.spool_dir(), &spool_options) {
         Ok(recovered) => recovered,
         Err(SpoolError::NotASpool { .. }) => return adopt_rings(slot, options, clock, fresh),
         Err(error) => return Err(error.into()),
     };
-    let spool::Recovered { mut writer, reader, positions, next_group, next_record, report, .. } =
-        recovered;
+    let spool::Recovered {
+        mut writer, mut reader, positions, next_group, next_record, report, ..
+    } = recovered;
     let mut sources = Vec::new();
+    crash_point(Point::SlotAdopted);
     if let Some(leftovers) = Leftovers::open(&slot, &positions, &options.ring, clock)? {
-        let damaged_bytes = if report.tail_unknown {
+        // What was in memory alone died with its process, and so did the numbers that it used.
+        reader.expect_records_through(leftovers.numbered.min(COUNT_MAX));
+        let damaged_bytes = if report.tail_unknown || next_record < leftovers.numbered {
             let (source, damaged_bytes) = leftovers.move_to(fresh()?, options)?;
             sources.push(source);
             damaged_bytes
@@ -154,7 +163,9 @@ pub fn adopt(
         }
     }
     writer.publish();
+    crash_point(Point::LeftoversCommitted);
     slot.remove_arena()?;
+    crash_point(Point::ArenaRemoved);
     sources.push(Source { reader, writer: Some(writer), slot });
     Ok(sources)
 }
@@ -177,6 +188,11 @@ fn adopt_rings(
     }
     slot.remove()?;
     Ok(sources)
+}
+
+/// No quota for what must go somewhere; and never memory, since the rings it comes from are removed.
+fn adopting(options: &spool::Options) -> spool::Options {
+    spool::Options { bytes_max: u64::MAX, memory_bytes_max: 0, ..options.clone() }
 }
 
 /// The arena of a slot; one that is no arena is set aside.
@@ -213,6 +229,8 @@ struct Leftovers {
     first_record: u64,
     /// Bytes of the rings that were no records.
     damaged_bytes: u64,
+    /// Records below this had their numbers, by the arena.
+    numbered: u64,
 }
 
 impl Leftovers {
@@ -227,6 +245,7 @@ impl Leftovers {
         Ok(Some(Self {
             calibration: calibration(&arena, clock),
             topics: arena.streams(),
+            numbered: arena.numbered(),
             consumer: Consumer::adopt(arena, positions),
             number: 0,
             first_record: 0,
@@ -236,7 +255,7 @@ impl Leftovers {
 
     /// Seals everything under a fresh instance, in its slot.
     fn move_to(self, slot: Slot, options: &Options) -> Result<(Source, u64), AdoptError> {
-        let spool_options = spool::Options { bytes_max: u64::MAX, ..options.spool.clone() };
+        let spool_options = adopting(&options.spool);
         let (mut writer, reader) =
             spool::create(slot.spool_dir(), slot.instance(), &spool_options)?;
         let damaged_bytes = self.commit_all(slot.instance(), options, &mut writer)?;

@@ -26,6 +26,8 @@ use crate::ring::consumer::Limits;
 use crate::spool;
 use crate::spool::CommitError;
 use crate::stats::Counters;
+use crate::sys::faults::Point;
+use crate::sys::faults::crash_point;
 use crate::transport::Waker;
 
 /// From this share of the arena on, open batches are sealed whatever their age and size.
@@ -330,9 +332,13 @@ impl Batcher {
             }
         }
         self.committed_tickets += 1;
+        // Before the rings let go: what a crash takes with the memory it was in can be counted then.
+        self.arena.store_numbered(self.writer.next_record());
         self.consumer.release(group.positions());
         self.consumer.reclaim_closed();
+        crash_point(Point::RingsReleased);
         self.writer.publish();
+        crash_point(Point::GroupPublished);
         self.links.sender.wake();
         counters.groups.add(1);
         counters.committed.add(group.records);
@@ -346,9 +352,9 @@ impl Batcher {
 
     /// What keeps the call path and the commit free of page faults, and recovery exact.
     fn housekeep(&mut self) {
-        self.writer.prepare();
-        self.arena.populate_ahead(POPULATE_CHUNKS);
         let now = self.clock.moment();
+        self.writer.prepare(now);
+        self.arena.populate_ahead(POPULATE_CHUNKS);
         if self.writer.sync_due(now).is_err() {
             // What was committed since the last sync may not survive a power cut; it does survive us.
             self.links.counters.batch.spool_errors.add(1);

@@ -19,6 +19,7 @@ use thiserror::Error;
 use crate::batch::LevelError;
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::config::SpoolStore;
 use crate::config::SpoolSync;
 use crate::pipeline::adopt::Adoption;
 use crate::pipeline::batcher::Batcher;
@@ -43,6 +44,7 @@ use crate::spool::SpoolError;
 use crate::stats::Counters;
 use crate::stats::Snapshot;
 use crate::sys::file::FileSystem;
+use crate::sys::guard;
 use crate::sys::mapping::Mapping;
 use crate::sys::memory;
 use crate::transport::Poller;
@@ -72,6 +74,8 @@ const ARENA_BYTES_MIN: u64 = MIB;
 const MEMORY_SPOOL_BYTES_MAX: u64 = 64 * MIB;
 /// The spool by default, on a disk.
 const DISK_SPOOL_BYTES: u64 = 1024 * MIB;
+/// Segments in memory by default, while the disk refuses files: max(16 MiB, two segments).
+const MEMORY_MODE_BYTES: u64 = 16 * MIB;
 
 /// Why a pipeline was not started; nothing is left running.
 #[derive(Debug, Error)]
@@ -110,6 +114,8 @@ pub struct Pipeline {
     counters: Arc<Counters>,
     sender_waker: Waker,
     arena_is_private: bool,
+    spool_store: spool::StoreKind,
+    spool_condition: Arc<spool::Condition>,
     threads: Option<(JoinHandle<BatcherThread>, JoinHandle<Sender>)>,
 }
 
@@ -127,12 +133,16 @@ impl Pipeline {
             settings.spool.dir.as_deref(),
             &settings.client.name,
         );
+        if settings.spool.sigbus_guard {
+            guard::install();
+        }
         let slot = roots.create()?;
         let (arena, ring_options, arena_is_private) = make_arena(&slot, &settings)?;
         let arena = Arc::new(arena);
-        let spool_options = spool_options(&slot, &settings)?;
+        let spool_options = spool_options(&slot, &settings);
         let instance = slot.instance();
         let (writer, reader) = spool::create(slot.spool_dir(), instance, &spool_options)?;
+        let (spool_store, spool_condition) = (writer.store(), writer.condition());
         let poller = Poller::new().map_err(StartError::io("watch sockets"))?;
         let sender_waker = poller.waker();
         let encode = encode::Options::new(instance, &settings);
@@ -183,6 +193,8 @@ impl Pipeline {
             counters,
             sender_waker,
             arena_is_private,
+            spool_store,
+            spool_condition,
             threads: None,
         };
         pipeline.start_threads(batcher, sender)?;
@@ -237,6 +249,11 @@ impl Pipeline {
             arena_bytes: arena.bytes() as u64,
             arena_used_percent: (arena.used_share() * 100.0) as u8,
             arena_is_private: self.arena_is_private,
+            spool_store: self.spool_store.name(),
+            spool_memory_mode: self.spool_condition.is_memory_mode(),
+            spool_memory_entries: self.spool_condition.memory_entries(),
+            spool_memory_bytes: self.spool_condition.memory_bytes(),
+            spool_segments_rehomed: self.spool_condition.segments_rehomed(),
             sender: self.counters.sender().clone(),
         }
     }
@@ -325,21 +342,21 @@ fn automatic_arena_bytes(slot: &Slot) -> u64 {
     ARENA_BYTES_MAX.min(free / 4).min(limit / 16).max(ARENA_BYTES_MIN)
 }
 
-fn spool_options(slot: &Slot, settings: &Settings) -> Result<spool::Options, StartError> {
+fn spool_options(slot: &Slot, settings: &Settings) -> spool::Options {
     let segment_bytes = settings.spool.segment_bytes;
     let bytes_max = match settings.spool.bytes_max {
         Some(bytes_max) => bytes_max,
         None => {
-            let system = FileSystem::of(slot.spool_dir())
-                .map_err(StartError::io("look at the spool's file system"))?;
-            if system.is_tmpfs() {
-                MEMORY_SPOOL_BYTES_MAX.min(system.free_bytes / 2)
-            } else {
-                DISK_SPOOL_BYTES
+            // A directory that cannot be made yet is on a disk: nobody asks for one on tmpfs that is read-only.
+            match FileSystem::of(slot.spool_dir()) {
+                Ok(system) if system.is_tmpfs() => {
+                    MEMORY_SPOOL_BYTES_MAX.min(system.free_bytes / 2)
+                }
+                Ok(_) | Err(_) => DISK_SPOOL_BYTES,
             }
         }
     };
-    Ok(spool::Options {
+    spool::Options {
         segment_bytes,
         bytes_max: bytes_max.max(2 * segment_bytes),
         sync: match settings.spool.sync {
@@ -347,5 +364,14 @@ fn spool_options(slot: &Slot, settings: &Settings) -> Result<spool::Options, Sta
             SpoolSync::Batch => spool::Sync::Batch,
             SpoolSync::Interval(interval) => spool::Sync::Interval(interval),
         },
-    })
+        store: match settings.spool.store {
+            SpoolStore::Auto => None,
+            SpoolStore::Mmap => Some(spool::StoreKind::Mapped),
+            SpoolStore::File => Some(spool::StoreKind::File),
+        },
+        memory_bytes_max: settings
+            .spool
+            .memory_bytes_max
+            .unwrap_or_else(|| MEMORY_MODE_BYTES.max(2 * segment_bytes)),
+    }
 }

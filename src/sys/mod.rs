@@ -4,6 +4,7 @@
 //! records, batches or formats.
 #![allow(unsafe_code)]
 
+pub mod allocate;
 pub mod append;
 pub mod faults;
 pub mod file;

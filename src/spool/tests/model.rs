@@ -67,7 +67,7 @@ impl Model {
                 self.writer.publish();
                 self.published = self.entries.len();
             }
-            Operation::Prepare => self.writer.prepare(),
+            Operation::Prepare => self.writer.prepare(Moment(0)),
             Operation::Next => self.next(),
             Operation::Bind(index) => self.bind(index),
             Operation::Resolve(index, how) => {
