@@ -11,6 +11,7 @@ use crate::proto::kafka::client::ProduceRequest;
 use crate::proto::kafka::sequence;
 use crate::spool::Binding;
 use crate::spool::DropReason;
+use crate::spool::Part;
 use crate::spool::Resolution;
 
 /// Producer id, epoch and sequence of a batch that is not numbered.
@@ -128,7 +129,8 @@ impl Sender {
             base_sequence,
             partition,
             batch_crc,
-            sequence_space: id.0 as u64,
+            sequence_space: id.0 as u32,
+            part: Part::default(),
         };
         let Some(source) = self.flights.source(source) else { return false };
         if source.reader.bind(&frame, &binding).is_err() {
