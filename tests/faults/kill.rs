@@ -93,6 +93,7 @@ impl Scene {
         assert_eq!((stats.panics, stats.spool_errors), (0, 0), "{stats:?}");
         for accepted in self.open.drain(..) {
             let found = Delivered::read(&self.dirs, &topic(accepted.run));
+            assert_eq!(found.named(), 0, "nothing is ever dropped here");
             let tally = found.judge(std::slice::from_ref(&accepted), 0);
             tally.assert_clean(&format!("run {}", accepted.run));
             self.tally += tally;

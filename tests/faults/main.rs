@@ -19,4 +19,6 @@ mod application;
 mod arena;
 mod delivered;
 mod kill;
+mod oracle_fails;
+mod refusals;
 mod row;

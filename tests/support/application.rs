@@ -26,7 +26,7 @@ const URL: &str = "APPLICATION_URL";
 const WITNESS: &str = "APPLICATION_WITNESS";
 const RECORDS: &str = "APPLICATION_RECORDS_PER_THREAD";
 /// Behind the threads' own slots: records that were refused because the ring was full.
-pub const REFUSED_SLOT: usize = THREADS;
+const REFUSED_SLOT: usize = THREADS;
 
 /// A running application; killed when dropped.
 pub struct Application {
@@ -53,7 +53,7 @@ impl Application {
         let _removed = std::fs::remove_file(path);
         let witness = Witness::create(path, THREADS + 1);
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["application::application", "--exact"]).stdout(Stdio::null());
+        command.args(["application::application", "--exact", "--nocapture"]).stdout(Stdio::null());
         command.env(RUN, run.to_string()).env(URL, url).env(WITNESS, path);
         command.env(RECORDS, records.unwrap_or(u64::MAX).to_string());
         command.envs(environment.iter().copied());
@@ -89,10 +89,15 @@ impl Application {
     }
 
     /// SIGKILL; what it had accepted.
-    pub fn kill(mut self) -> Accepted {
+    pub fn kill(self) -> Accepted {
+        self.kill_and_count().0
+    }
+
+    /// SIGKILL; what it had accepted, and how many records were refused because the ring was full.
+    pub fn kill_and_count(mut self) -> (Accepted, u64) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.promised(true)
+        (self.promised(true), self.witness.read(REFUSED_SLOT))
     }
 
     /// Waits until it has closed its client and ended; what it had accepted.
