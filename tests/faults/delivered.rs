@@ -1,21 +1,27 @@
 //! What readers find in receivers' directories, for the oracle: every record once, and the losses by name.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use logdrive::batch::RecordIter;
 use logdrive::ids::InstanceId;
 use logdrive::inspect::account::Account;
 use logdrive::inspect::catalogue::Catalogue;
 use logdrive::inspect::catalogue::Entry;
 use logdrive::inspect::records;
 use logdrive::inspect::records::ReadError;
+use logdrive::inspect::segment::Found;
+use logdrive::inspect::source;
 use logdrive::inspect::survey;
 use logdrive::inspect::survey::Owner;
 
 use crate::support::oracle::Accepted;
 use crate::support::oracle::Oracle;
 use crate::support::oracle::Tally;
+use crate::support::payload::Id;
 
 /// See the module's head.
 #[derive(Default)]
@@ -60,6 +66,40 @@ impl Delivered {
     pub fn judge(self, runs: &[Accepted], named: u64) -> Tally {
         self.oracle.judge(runs, named)
     }
+}
+
+/// Records of ours that arrived again, before readers drop them: as many as readers will drop.
+pub fn repeats(dirs: &[PathBuf]) -> u64 {
+    Account::of(dirs).unwrap().instances.iter().map(|instance| instance.duplicates).sum()
+}
+
+/// Whose records each instance carries, by run; and how many record numbers stand for two different records.
+pub fn numbers(dirs: &[PathBuf]) -> (BTreeMap<[u8; 16], BTreeSet<u32>>, u64) {
+    let (mut runs, mut reused) = (BTreeMap::<_, BTreeSet<u32>>::new(), 0);
+    let mut first: HashMap<([u8; 16], u64), Vec<u8>> = HashMap::new();
+    let mut texts = None;
+    for file in source::files(dirs, None).unwrap() {
+        let walked = source::walk(&file, |found| {
+            let Found::Batch(batch) = found else { return };
+            let mut scratch = Vec::new();
+            let survey = survey::survey(&batch.header, batch.body, &mut scratch).unwrap();
+            let records = survey::uncompressed(&batch.header, batch.body, &mut scratch).unwrap();
+            let mut records = RecordIter::new(&batch.header, records);
+            for run in survey.runs {
+                let Owner::Ours { instance, first_record } = run.owner else { continue };
+                for number in first_record..first_record + u64::from(run.count) {
+                    let record = records.next().unwrap().unwrap();
+                    let text = record.value.unwrap_or_default();
+                    let known = first.entry((instance.0, number)).or_insert_with(|| text.to_vec());
+                    reused += u64::from(known != text);
+                    let id = Id::of(text, &mut texts);
+                    runs.entry(instance.0).or_default().extend(id.map(|id| id.run));
+                }
+            }
+        });
+        walked.unwrap();
+    }
+    (runs, reused)
 }
 
 /// Fails unless nothing is damaged and no record number is unexplained in `dirs`.

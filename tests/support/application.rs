@@ -25,8 +25,13 @@ const RUN: &str = "APPLICATION_RUN";
 const URL: &str = "APPLICATION_URL";
 const WITNESS: &str = "APPLICATION_WITNESS";
 const RECORDS: &str = "APPLICATION_RECORDS_PER_THREAD";
-/// Behind the threads' own slots: records that were refused because the ring was full.
+/// Behind the threads' own slots: records that were refused because the ring was full,
 const REFUSED_SLOT: usize = THREADS;
+/// the test's wish that it logs no more and closes,
+const STOP_SLOT: usize = THREADS + 1;
+/// and, when it has closed, the records of others that it found and delivered.
+const ADOPTED_SLOT: usize = THREADS + 2;
+const SLOTS: usize = THREADS + 3;
 
 /// A running application; killed when dropped.
 pub struct Application {
@@ -51,23 +56,13 @@ impl Application {
     ) -> Self {
         // Absent where it is the first one of its name.
         let _removed = std::fs::remove_file(path);
-        let witness = Witness::create(path, THREADS + 1);
+        let witness = Witness::create(path, SLOTS);
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["application::application", "--exact", "--nocapture"]).stdout(Stdio::null());
         command.env(RUN, run.to_string()).env(URL, url).env(WITNESS, path);
         command.env(RECORDS, records.unwrap_or(u64::MAX).to_string());
         command.envs(environment.iter().copied());
         Self { child: command.spawn().unwrap(), run, witness }
-    }
-
-    /// Its process.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// What its threads were promised so far.
-    pub fn witness(&self) -> &Witness {
-        &self.witness
     }
 
     /// Records that were accepted so far.
@@ -78,6 +73,15 @@ impl Application {
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Whether every thread of it is stopped by a signal.
+    pub fn is_stopped(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        tasks.flatten().all(|task| {
+            let status = std::fs::read_to_string(task.path().join("status"));
+            status.is_ok_and(|status| status.contains("State:\tT"))
+        })
     }
 
     /// Waits until `count` records were accepted.
@@ -100,11 +104,28 @@ impl Application {
         (self.promised(true), self.witness.read(REFUSED_SLOT))
     }
 
+    /// Lets it log no more, close and end; what it had accepted.
+    pub fn stop(self) -> Accepted {
+        self.witness.store(STOP_SLOT, 1);
+        self.finish()
+    }
+
     /// Waits until it has closed its client and ended; what it had accepted.
-    pub fn finish(mut self) -> Accepted {
+    pub fn finish(self) -> Accepted {
+        self.finish_and_count().0
+    }
+
+    /// As [`Application::finish`]; and how many records of dead processes it delivered.
+    pub fn finish_and_count(mut self) -> (Accepted, u64) {
         wait::until("the application ends", || !self.is_running());
         assert!(self.child.wait().unwrap().success());
-        self.promised(false)
+        (self.promised(false), self.witness.read(ADOPTED_SLOT))
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
 
     fn promised(&self, may_be_one_more: bool) -> Accepted {
@@ -136,12 +157,17 @@ pub fn run() {
             scope.spawn(move || log_all(client, witness, run, thread, records));
         }
     });
-    client.close(wait::PATIENCE).unwrap();
+    let stats = client.close(wait::PATIENCE).unwrap();
+    assert_eq!((stats.panics, stats.malformed), (0, 0), "{stats:?}");
+    witness.store(ADOPTED_SLOT, stats.sender.adopted_delivered);
 }
 
 fn log_all(client: &Client, witness: &Witness, run: u32, thread: usize, records: u64) {
     let mut texts = Texts::new(run, thread as u16);
     for sequence in 0..records {
+        if witness.read(STOP_SLOT) != 0 {
+            return;
+        }
         let text = texts.text(sequence);
         loop {
             match client.log(Severity::Info, text) {
