@@ -72,8 +72,14 @@ const COMMAND: &[&str] = &[
 ];
 
 /// Where `unsafe` may stand, apart from inline test modules (loom's cells need it).
-const UNSAFE_IN: &[&str] =
-    &["src/sys/", "src/sys.rs", "src/ring/raw.rs", "bindings/c/", "tests/fork.rs"];
+const UNSAFE_IN: &[&str] = &[
+    "src/sys/",
+    "src/sys.rs",
+    "src/ring/raw.rs",
+    "bindings/c/",
+    "tests/fork.rs",
+    "tests/support/witness.rs",
+];
 
 /// Where an atomic ordering may be chosen.
 const ORDERINGS_IN: &[&str] = &[

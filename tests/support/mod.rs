@@ -30,11 +30,15 @@ use logdrive::proto::kafka::wire::Reader;
 use logdrive::proto::kafka::wire::header;
 use logdrive::proto::kafka::wire::produce;
 
+pub mod application;
+pub mod oracle;
+pub mod payload;
 pub mod proxy;
 pub mod random;
 pub mod scripted;
 pub mod site;
 pub mod wait;
+pub mod witness;
 
 /// The longest that anything here waits.
 pub const DEADLINE: Duration = Duration::from_secs(10);

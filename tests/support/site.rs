@@ -57,6 +57,11 @@ impl Site {
         self.disk.path().join(name)
     }
 
+    /// A path for a file of the test's own in memory, where there is a tmpfs.
+    pub fn memory_file(&self, name: &str) -> PathBuf {
+        self.memory.path().join(name)
+    }
+
     /// A URL for `hosts`, with options that make a test quick: slots in this site, short pauses.
     pub fn url(&self, hosts: &[impl ToString], options: &str) -> String {
         self.url_with_scheme("receivers", hosts, options)
@@ -64,12 +69,20 @@ impl Site {
 
     /// As [`Site::url`], of another scheme.
     pub fn url_with_scheme(&self, scheme: &str, hosts: &[impl ToString], options: &str) -> String {
+        self.url_of(scheme, "lines", hosts, options)
+    }
+
+    /// As [`Site::url`], of another topic.
+    pub fn url_of_topic(&self, topic: &str, hosts: &[impl ToString], options: &str) -> String {
+        self.url_of("receivers", topic, hosts, options)
+    }
+
+    fn url_of(&self, scheme: &str, topic: &str, hosts: &[impl ToString], options: &str) -> String {
         let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
         let (hosts, ring) = (hosts.join(","), self.ring_dir());
         let (ring, amp) = (ring.display(), if options.is_empty() { "" } else { "&" });
-        format!(
-            "{scheme}://{hosts}/lines?ring.dir={ring}&backoff.min=5ms&backoff.max=200ms{amp}{options}"
-        )
+        let quick = format!("ring.dir={ring}&backoff.min=5ms&backoff.max=200ms");
+        format!("{scheme}://{hosts}/{topic}?{quick}{amp}{options}")
     }
 
     /// A client for `hosts`.
