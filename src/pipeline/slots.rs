@@ -19,6 +19,8 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::ids::InstanceId;
+use crate::sys::faults::Point;
+use crate::sys::faults::crash_point;
 use crate::sys::file;
 use crate::sys::file::FileSystem;
 use crate::sys::lock::LOCK_FILE;
@@ -33,6 +35,8 @@ const UNREADABLE_ARENA_FILE: &str = "arena.unreadable";
 const SLOT_FILE: &str = "slot";
 /// The same while it is written.
 const NEW_SLOT_FILE: &str = "slot.new";
+/// Of a spool's directory while it is made: no adopter looks for that.
+const UNFINISHED_EXTENSION: &str = "new";
 /// Stands for the owner in the file of a slot that was given up by a living process.
 const NOBODY: &str = "-";
 /// Tries to find an instance id whose directory is ours.
@@ -76,7 +80,9 @@ pub struct Slot {
     ring_dir: PathBuf,
     spool_dir: PathBuf,
     owner: String,
-    _locks: Vec<SlotLock>,
+    ring_lock: Option<SlotLock>,
+    /// None where the directory could not be made so far.
+    spool_lock: Option<SlotLock>,
 }
 
 /// Whether the process whose slot it is runs.
@@ -133,12 +139,13 @@ impl Roots {
         Self { ring, spool, name: name.to_owned() }
     }
 
-    /// Makes a slot under a fresh random id and locks it.
+    /// Makes a slot under a fresh random id and locks it. A directory that cannot be made (a full disk, a read-only
+    /// one) is none: the host must start; [`Slot::tend`] makes the spool's later.
     pub fn create(&self) -> Result<Slot, SlotError> {
         let mut last = None;
         for _ in 0..CREATE_TRIES_MAX {
             let instance = random_instance().map_err(SlotError::at(Path::new("/dev/urandom")))?;
-            match self.try_create(instance)? {
+            match self.try_create(instance) {
                 Some(slot) => return Ok(slot),
                 None => last = Some(instance),
             }
@@ -150,7 +157,23 @@ impl Roots {
 
     /// Takes over every slot of the name whose owner is dead. What cannot be read is left as it is.
     pub fn adopt_dead(&self) -> Vec<Slot> {
+        self.remove_unfinished();
         self.instances().into_iter().filter_map(|instance| self.adopt(instance)).collect()
+    }
+
+    /// Directories whose makers died before others could see them; nothing was ever in them.
+    fn remove_unfinished(&self) {
+        let Ok(entries) = fs::read_dir(self.spool.join(&self.name)) else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let is_unfinished = path.extension().is_some_and(|e| e == UNFINISHED_EXTENSION);
+            if is_unfinished && SlotLock::probe(&path).is_ok_and(|is_locked| !is_locked) {
+                // Best effort: a living maker finds it gone and makes another one.
+                for file in [NEW_SLOT_FILE, SLOT_FILE, LOCK_FILE] {
+                    let _ = fs::remove_file(path.join(file));
+                }
+                let _ = fs::remove_dir(&path);
+            }
+        }
     }
 
     fn instances(&self) -> Vec<InstanceId> {
@@ -199,35 +222,36 @@ impl Roots {
             Ok(_) | Err(_) => {}
         }
         let ring_dir = self.recorded_ring_dir(instance);
-        let mut locks = vec![SlotLock::acquire(&spool_dir).ok()??];
-        if ring_dir != spool_dir && ring_dir.is_dir() {
-            locks.push(SlotLock::acquire(&ring_dir).ok()??);
-        }
+        let spool_lock = Some(SlotLock::acquire(&spool_dir).ok()??);
+        let ring_lock = match ring_dir != spool_dir && ring_dir.is_dir() {
+            true => Some(SlotLock::acquire(&ring_dir).ok()??),
+            false => None,
+        };
         write_slot_file(&spool_dir, &ring_dir, &own).ok()?;
-        Some(Slot { instance, ring_dir, spool_dir, owner: own, _locks: locks })
+        Some(Slot { instance, ring_dir, spool_dir, owner: own, ring_lock, spool_lock })
     }
 
-    fn try_create(&self, instance: InstanceId) -> Result<Option<Slot>, SlotError> {
+    /// None where another process was faster to find a directory that was not locked yet.
+    fn try_create(&self, instance: InstanceId) -> Option<Slot> {
         let (ring_dir, spool_dir) = (self.ring_dir(instance), self.spool_dir(instance));
         let owner = process::token();
-        let mut locks = Vec::new();
-        let mut dirs = vec![&spool_dir];
-        if ring_dir != spool_dir {
-            dirs.push(&ring_dir);
-        }
-        for dir in dirs {
-            // Another process may have found a directory before we locked it, and removed it.
-            let made = file::create_private_directory(dir)
-                .and_then(|()| write_slot_file(&spool_dir, &ring_dir, &owner))
-                .and_then(|()| SlotLock::acquire(dir));
-            match made {
-                Ok(Some(lock)) => locks.push(lock),
-                Ok(None) => return Ok(None),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                Err(source) => return Err(SlotError::Io { path: dir.clone(), source }),
-            }
-        }
-        Ok(Some(Slot { instance, ring_dir, spool_dir, owner, _locks: locks }))
+        let mut slot =
+            Slot { instance, ring_dir, spool_dir, owner, ring_lock: None, spool_lock: None };
+        let spool = slot.make_spool_dir();
+        let ring = match slot.ring_dir == slot.spool_dir {
+            true => Ok(true),
+            false => slot.make_ring_dir(),
+        };
+        crash_point(Point::SlotMade);
+        let was_taken = |made: &io::Result<bool>| match made {
+            Ok(is_ours) => !is_ours,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        // Where a root itself cannot be made, it is not found either; another instance would not help.
+        let is_there = |root: &Path| root.join(&self.name).is_dir();
+        let is_lost =
+            was_taken(&spool) && is_there(&self.spool) || was_taken(&ring) && is_there(&self.ring);
+        (!is_lost).then_some(slot)
     }
 
     fn ring_dir(&self, instance: InstanceId) -> PathBuf {
@@ -248,6 +272,32 @@ impl Slot {
     /// The directory of the spool.
     pub fn spool_dir(&self) -> &Path {
         &self.spool_dir
+    }
+
+    /// Makes the spool's directory where it could not be made before, or is gone: ours from the instant at which
+    /// others can see it. True where it is there.
+    pub fn tend(&mut self) -> bool {
+        if self.spool_lock.is_some() && self.spool_dir.join(SLOT_FILE).exists() {
+            return true;
+        }
+        self.make_spool_dir().unwrap_or(false)
+    }
+
+    fn make_ring_dir(&mut self) -> io::Result<bool> {
+        file::create_private_directory(&self.ring_dir)?;
+        self.ring_lock = SlotLock::acquire(&self.ring_dir)?;
+        Ok(self.ring_lock.is_some())
+    }
+
+    /// Under a name that no adopter looks for, then renamed: the lock stays with the file.
+    fn make_spool_dir(&mut self) -> io::Result<bool> {
+        let fresh = self.spool_dir.with_extension(UNFINISHED_EXTENSION);
+        file::create_private_directory(&fresh)?;
+        write_slot_file(&fresh, &self.ring_dir, &self.owner)?;
+        let Some(lock) = SlotLock::acquire(&fresh)? else { return Ok(false) };
+        fs::rename(&fresh, &self.spool_dir)?;
+        self.spool_lock = Some(lock);
+        Ok(true)
     }
 
     /// The arena's path.

@@ -244,6 +244,10 @@ pub fn remove_drained(writer: Writer, mut reader: Reader) -> Result<bool, SpoolE
         reader.take_home();
         return Ok(false);
     }
+    if !writer.dir().exists() {
+        // The disk never took it, or somebody removed it.
+        return Ok(true);
+    }
     reader.release_all()?;
     recovery::remove_files(writer.dir())?;
     Ok(true)

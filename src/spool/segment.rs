@@ -84,6 +84,11 @@ impl Source for SegmentBytes {
 }
 
 impl SegmentBytes {
+    /// Whether it is a copy, which is worth keeping.
+    pub fn is_copy(&self) -> bool {
+        self.copy.is_some()
+    }
+
     /// Whether it shows all of `range`.
     pub fn shows(&self, range: &Range<usize>) -> bool {
         self.copy

@@ -136,6 +136,20 @@ impl Reader {
         }
     }
 
+    /// Whether the disk does well and nothing waits for it: otherwise [`Reader::tend`] is to be called from time to
+    /// time.
+    pub fn is_settled(&self) -> bool {
+        let condition = self.shared.condition();
+        !condition.is_memory_mode() && condition.memory_entries() == self.troubles_settled
+    }
+
+    /// Releases what has ended, and writes to files what is in none, as the disk allows. Blocks on the disk.
+    pub fn tend(&mut self) {
+        self.receive();
+        self.release();
+        self.rehome();
+    }
+
     /// Writes a segment that is in memory, or on a disk that failed, to another file, now that the disk takes
     /// files again: one per call, the oldest of which no batch is on its way.
     pub(super) fn rehome(&mut self) {

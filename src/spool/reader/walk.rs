@@ -81,10 +81,14 @@ impl Reader {
     /// The bytes of `range` at least: what was loaded before, as long as it lasts.
     fn load(&mut self, segment: &Arc<Segment>, range: &Range<usize>) -> io::Result<SegmentBytes> {
         let loaded = &mut self.tracked[self.reading].loaded;
-        match loaded {
-            Some(bytes) if bytes.shows(range) => Ok(bytes.clone()),
-            Some(_) | None => Ok(loaded.insert(segment.load(range.clone())?).clone()),
+        if let Some(bytes) = loaded
+            && bytes.shows(range)
+        {
+            return Ok(bytes.clone());
         }
+        let bytes = segment.load(range.clone())?;
+        *loaded = bytes.is_copy().then(|| bytes.clone());
+        Ok(bytes)
     }
 
     /// The bytes to look at next in the current segment, and whether to believe them.
@@ -172,7 +176,7 @@ impl Reader {
         match opened {
             Ok((segment, sections, bytes)) => {
                 tracked.content = Content::Recovered { segment, sections };
-                tracked.loaded = Some(bytes);
+                tracked.loaded = bytes.is_copy().then_some(bytes);
                 true
             }
             Err(source) => {

@@ -3,6 +3,7 @@
 mod basic;
 mod crash;
 mod damage;
+mod memory;
 mod model;
 
 use std::fs;
