@@ -6,8 +6,10 @@
 
 use std::fs;
 use std::io;
+use std::io::Read;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::clock::Calibration;
@@ -201,14 +203,30 @@ fn open_arena(slot: &Slot, options: &ring::Options) -> Result<Option<Arc<Arena>>
     if !path.exists() {
         return Ok(None);
     }
-    let is_empty = fs::metadata(&path)?.len() == 0;
+    if is_blank(&path)? {
+        // Its owner died while it made it: no thread ever had a ring.
+        slot.remove_arena()?;
+        return Ok(None);
+    }
     // A shortage of memory or descriptors passes: then the slot is adopted another time.
-    let opened = if is_empty { None } else { Arena::open(Mapping::open(&path)?, options).ok() };
-    match opened {
-        Some(arena) => Ok(Some(Arc::new(arena))),
-        None => {
+    match Arena::open(Mapping::open(&path)?, options) {
+        Ok(arena) => Ok(Some(Arc::new(arena))),
+        Err(_unreadable) => {
             slot.set_arena_aside()?;
             Ok(None)
+        }
+    }
+}
+
+/// Whether a file has nothing but zeros, or nothing at all.
+fn is_blank(path: &Path) -> io::Result<bool> {
+    let mut file = fs::File::open(path)?;
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(true),
+            count if piece[..count].iter().any(|byte| *byte != 0) => return Ok(false),
+            _zeros => {}
         }
     }
 }

@@ -222,10 +222,13 @@ impl Reader {
     }
 
     /// Records up to `record` were numbered by the dead process, if it says so elsewhere: what is not found of them
-    /// is counted damaged.
+    /// is counted damaged. Where that is so, nothing more is committed to this spool.
     pub fn expect_records_through(&mut self, record: u64) {
-        let end = self.recovered_end.get_or_insert(self.mark);
-        end.record = end.record.max(record);
+        let end = self.recovered_end.unwrap_or(self.mark);
+        if record <= end.record {
+            return;
+        }
+        self.recovered_end = Some(Mark { record, ..end });
         if self.reading == self.tracked.len() {
             // No segment is left at whose end the gap would show.
             let number = self.ledger.released_through + 1;

@@ -17,11 +17,17 @@ mod support;
 
 mod application;
 mod arena;
+mod crash_points;
+mod damage;
 mod delivered;
+mod disk_full;
 mod identity;
 mod kill;
+mod mount;
+mod odd_file_systems;
 mod oracle_fails;
 mod pause;
 mod receiver_kill;
 mod refusals;
 mod row;
+mod vanish;

@@ -12,6 +12,7 @@ use crate::pipeline::handover::Source;
 use crate::pipeline::losses::Loss;
 use crate::pipeline::sender::spaces::SpaceId;
 use crate::spool::Binding;
+use crate::spool::DropReason;
 use crate::spool::Frame;
 use crate::spool::Resolution;
 
@@ -129,9 +130,17 @@ impl Flights {
     /// What the spools' readers met since the last call: places of damage, failures of the system.
     pub fn take_troubles(&mut self) -> (u64, u64) {
         let (mut damages, mut errors) = (0, 0);
-        for source in self.sources.iter_mut().flatten() {
-            while source.reader.take_damage().is_some() {
+        for (index, source) in self.sources.iter_mut().enumerate() {
+            let Some(source) = source else { continue };
+            while let Some(damage) = source.reader.take_damage() {
                 damages += 1;
+                if index == OWN && !damage.records.is_empty() {
+                    self.losses.push(Loss {
+                        first_record: damage.records.start,
+                        count: damage.records.end - damage.records.start,
+                        reason: DropReason::Unreadable,
+                    });
+                }
             }
             errors += u64::from(source.reader.take_error().is_some());
         }

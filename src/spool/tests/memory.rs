@@ -98,6 +98,19 @@ fn what_a_crash_took_with_the_memory_is_counted() {
 }
 
 #[test]
+fn an_arena_that_numbered_no_more_than_the_spool_holds_changes_nothing() {
+    let dir = private_dir().unwrap();
+    drop(create(dir.path(), INSTANCE, &options(8)).unwrap());
+    let Recovered { mut writer, mut reader, .. } = recover(dir.path(), &options(8)).unwrap();
+    reader.expect_records_through(0);
+    fill(&mut writer);
+    assert!(reader.next().is_some());
+    drop((writer, reader));
+    let mut recovered = recover(dir.path(), &options(8)).unwrap();
+    assert_eq!(drain(&mut recovered.reader).len(), 1, "a new segment is no released one");
+}
+
+#[test]
 fn a_truncated_segment_is_damage_and_the_spool_goes_on_elsewhere() {
     crate::sys::guard::install();
     let dir = private_dir().unwrap();
