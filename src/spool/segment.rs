@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::sync::atomic::fence;
@@ -54,6 +55,8 @@ pub struct Segment {
     path: Option<PathBuf>,
     /// Its disk failed: shared with the writer, who finds out.
     is_suspect: Arc<AtomicBool>,
+    /// A copy of it in a file, while batches of it are on their way from here.
+    copy: OnceLock<Box<Segment>>,
 }
 
 /// The bytes of a segment to look at: the segment's own where they are mapped, else a copy of a part.
@@ -107,7 +110,8 @@ impl Segment {
         let store = Store::open(&path, kind)?;
         let bytes = store.len();
         let (_, view) = store.split(bytes);
-        Ok(Segment { address, start: 0, view, path: Some(path), is_suspect: Arc::default() })
+        let (path, is_suspect) = (Some(path), Arc::default());
+        Ok(Segment { address, start: 0, view, path, is_suspect, copy: OnceLock::new() })
     }
 
     /// The same in its place of the stream that this process committed.
@@ -157,7 +161,19 @@ impl Segment {
     /// Whether it should be written to another file: it is in memory alone, or its disk failed.
     pub fn wants_home(&self) -> bool {
         // Acquire: partner is the store in `Active::give_up`.
-        self.is_memory() || self.is_suspect.load(Ordering::Acquire)
+        let is_unsafe = self.is_memory() || self.is_suspect.load(Ordering::Acquire);
+        is_unsafe && self.copy.get().is_none()
+    }
+
+    /// From now on what changes here changes in `copy`, too: a crash finds it there.
+    pub(super) fn set_copy(&self, copy: Segment) {
+        let first = self.copy.set(Box::new(copy));
+        debug_assert!(first.is_ok(), "a segment with a copy wants no other one");
+    }
+
+    /// Whether a crash would take it with the process.
+    pub fn is_memory_alone(&self) -> bool {
+        self.is_memory() && self.copy.get().is_none()
     }
 
     /// Lets the kernel take its pages back; they are read again when they are needed.
@@ -176,7 +192,7 @@ impl Segment {
     ///
     /// As [`StoreReader::store_words`]: it holds in this process all the same.
     pub fn set_state(&self, offset: usize, number: u8) -> io::Result<()> {
-        self.view.store_words(offset + FRAME_STATE, &[format::state_word(number)])
+        self.store_words(offset + FRAME_STATE, &[format::state_word(number)])
     }
 
     /// The newest whole binding of the frame at `offset`.
@@ -198,10 +214,15 @@ impl Segment {
         let at = offset + FRAME_BINDINGS[slot];
         // The first word, with the checksum, comes last: a kill in between leaves a slot that does not fit.
         if cfg!(feature = "crash_points") {
-            self.view.store_words(at + 8, &words[1..])?;
+            self.store_words(at + 8, &words[1..])?;
             crash_point(Point::HalfBound);
         }
-        self.view.store_words(at, &words)
+        self.store_words(at, &words)
+    }
+
+    fn store_words(&self, at: usize, words: &[u64]) -> io::Result<()> {
+        let stored = self.view.store_words(at, words);
+        self.copy.get().map_or(Ok(()), |copy| copy.view.store_words(at, words)).and(stored)
     }
 
     /// The file, for another use; `self` back while the writer still appends to it.
@@ -210,12 +231,15 @@ impl Segment {
     ///
     /// The segment itself.
     pub fn into_free(self) -> Result<FreeSegment, Segment> {
-        let Segment { address, start, view, path, is_suspect } = self;
+        let Segment { address, start, view, path, is_suspect, copy } = self;
         match view.into_store() {
             Ok(store) => {
-                Ok(FreeSegment { store, path, is_suspect: is_suspect.load(Ordering::Acquire) })
+                // Acquire: as in `wants_home`.
+                let is_suspect = is_suspect.load(Ordering::Acquire);
+                let path = copy.into_inner().map_or(path, |copy| copy.path);
+                Ok(FreeSegment { store, path, is_suspect })
             }
-            Err(view) => Err(Segment { address, start, view, path, is_suspect }),
+            Err(view) => Err(Segment { address, start, view, path, is_suspect, copy }),
         }
     }
 
@@ -325,7 +349,9 @@ impl FreeSegment {
         };
         let (writer, view) = self.store.split(DATA_START);
         let is_suspect = Arc::<AtomicBool>::default();
-        let segment = Segment { address, start, view, path, is_suspect: Arc::clone(&is_suspect) };
+        let shared = Arc::clone(&is_suspect);
+        let copy = OnceLock::new();
+        let segment = Segment { address, start, view, path, is_suspect: shared, copy };
         Ok(Activated { writer, segment, is_suspect })
     }
 

@@ -77,7 +77,8 @@ fn fill_once(mount: &Mount, random: &mut Random, run: u64) -> (Tally, Duration) 
     let accepted = application.stop();
     let verdict = Delivered::read(&dirs, "full").judge(&[accepted], 0);
     verdict.assert_clean(&format!("{} run {run}", mount.name()));
-    assert!(site.slots(&dir).is_empty() && site.slots(&site.ring_dir()).is_empty());
+    let left = [site.slots(&dir), site.slots(&site.ring_dir())].concat();
+    assert!(left.is_empty(), "left behind on {}: {left:?}", mount.name());
     (verdict, resumed)
 }
 

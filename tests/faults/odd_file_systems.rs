@@ -81,7 +81,10 @@ fn a_read_only_disk_at_the_start_is_used_when_it_can_be() {
         wait::until("memory mode", || client.stats().spool_memory_mode);
         mount.remount("rw");
         wait::until("the disk is used", || !client.stats().spool_memory_mode);
-        wait::until("what was in memory is on the disk", || client.stats().spool_memory_bytes == 0);
+        wait::until("what was in memory is on the disk", || {
+            let stats = client.stats();
+            stats.spool_memory_bytes == 0 && stats.spool_segments_rehomed == 1
+        });
         log(50);
         client.log(Severity::Error, "last").unwrap();
         let slot = site.slots(&dir);

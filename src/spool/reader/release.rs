@@ -12,6 +12,7 @@ use crate::spool::ledger::Ledger;
 use crate::spool::ledger::LedgerFile;
 use crate::spool::reader::Reader;
 use crate::spool::segment::Segment;
+use crate::spool::store::StoreKind;
 use crate::spool::track::Content;
 use crate::spool::track::Tracked;
 use crate::spool::types::SpoolError;
@@ -79,7 +80,7 @@ impl Reader {
         let mut index = 0;
         while index < self.reading {
             let tracked = &mut self.tracked[index];
-            if tracked.is_releasable() && tracked.segment().is_some_and(|s| s.is_memory()) {
+            if tracked.is_releasable() && tracked.segment().is_some_and(|s| s.is_memory_alone()) {
                 let content = std::mem::replace(&mut tracked.content, Content::Gone);
                 self.recycle(content);
             }
@@ -115,10 +116,11 @@ impl Reader {
         let (Content::Recovered { segment, .. } | Content::Live { segment }) = content else {
             return;
         };
+        let was_memory_alone = segment.is_memory_alone();
         let free = Arc::into_inner(segment).and_then(|segment| segment.into_free().ok());
         let mut free = free.expect("a releasable segment has one owner, and no writer");
         let bytes = free.segment_bytes();
-        if free.is_memory() {
+        if was_memory_alone {
             self.shared.condition().count_memory_ended(bytes);
         }
         if bytes == self.segment_bytes && free.is_usable() {
@@ -166,14 +168,27 @@ impl Reader {
             self.troubles_settled = troubles;
             return;
         }
-        let is_movable = |tracked: &Tracked| {
-            let is_alone = tracked.segment().is_some_and(|s| Arc::strong_count(s) == 1);
-            wants_home(tracked) && tracked.loaded.is_none() && is_alone
-        };
         // The newest one may still be written to.
         let sealed = self.tracked.len().saturating_sub(1);
-        let Some(index) = self.tracked.iter().take(sealed).position(is_movable) else { return };
-        self.move_at(index);
+        let Some(index) = self.tracked.iter().take(sealed).position(wants_home) else { return };
+        if self.tracked[index].segment().is_some_and(|s| Arc::strong_count(s) == 1) {
+            self.move_at(index);
+        } else {
+            self.copy_at(index);
+        }
+    }
+
+    /// Batches of it are on their way, so it stays where it is; its copy takes part in what happens to them.
+    fn copy_at(&mut self, index: usize) {
+        let Some(segment) = self.tracked[index].segment().map(Arc::clone) else { return };
+        let was_memory = segment.is_memory();
+        match move_home(&segment, &self.dir, StoreKind::File, self.durable) {
+            Ok(copy) => {
+                segment.set_copy(copy);
+                self.note_rehomed(was_memory, segment.bytes_len());
+            }
+            Err(source) => self.note_homeless(source),
+        }
     }
 
     /// Writes everything to files that is not in one, as far as the disk takes it: the last thing before the process
@@ -202,19 +217,27 @@ impl Reader {
         let was_memory = segment.is_memory();
         match move_home(&segment, &self.dir, self.store, self.durable) {
             Ok(moved) => {
-                let condition = self.shared.condition();
-                condition.count_rehomed();
-                if was_memory {
-                    condition.count_memory_ended(segment.bytes_len());
-                }
+                self.note_rehomed(was_memory, segment.bytes_len());
                 moved
             }
             Err(source) => {
-                // The writer tries the disk from time to time, and says when it is worth another try.
-                self.shared.condition().set_memory_mode(true);
-                self.error = Some(SpoolError::io("copy a segment in", &self.dir)(source));
+                self.note_homeless(source);
                 segment
             }
         }
+    }
+
+    fn note_rehomed(&self, was_memory: bool, bytes: u64) {
+        let condition = self.shared.condition();
+        condition.count_rehomed();
+        if was_memory {
+            condition.count_memory_ended(bytes);
+        }
+    }
+
+    /// The writer tries the disk from time to time, and says when it is worth another try.
+    fn note_homeless(&mut self, source: io::Error) {
+        self.shared.condition().set_memory_mode(true);
+        self.error = Some(SpoolError::io("copy a segment in", &self.dir)(source));
     }
 }

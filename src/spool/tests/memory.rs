@@ -41,9 +41,17 @@ fn a_directory_that_cannot_be_made_is_found_when_it_can() {
         assert!(!condition.is_memory_mode());
         reader.tend();
         reader.tend();
-        assert_eq!(condition.memory_bytes(), SEGMENT_BYTES, "one has a batch on its way");
+        let binding = Binding {
+            producer_id: 1,
+            epoch: 2,
+            base_sequence: 3,
+            partition: 0,
+            batch_crc: 4,
+            sequence_space: 5,
+            part: Default::default(),
+        };
+        reader.bind(&second, &binding).unwrap();
         drop(second);
-        reader.tend();
         assert_eq!((condition.memory_bytes(), condition.segments_rehomed()), (0, 2));
         fill(&mut writer);
         assert_conserved(&reader);
@@ -52,6 +60,7 @@ fn a_directory_that_cannot_be_made_is_found_when_it_can() {
         let mut recovered = recover(&dir, &options).unwrap();
         let frames = drain(&mut recovered.reader);
         assert_eq!(frames.iter().map(check).collect::<Vec<_>>(), [(1, 1), (2, 1), (3, 1)]);
+        assert_eq!(frames[0].binding(), Some(binding), "stored in the copy while on its way");
         assert_eq!(recovered.reader.totals().damaged, 0);
     }
 }
