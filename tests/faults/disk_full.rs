@@ -20,7 +20,7 @@ use crate::support::site::Site;
 use crate::support::wait;
 
 const OPTIONS: &str = "name=application&spool.full=block&ring.full=block&ring.bytes_max=4MiB&codec=none\
-    &poll.idle=5ms&spool.bytes_max=48MiB";
+    &poll.idle=5ms&spool.bytes_max=1GiB";
 const KINDS: [Kind; 4] = [Kind::Tmpfs, Kind::Ext4, Kind::Xfs, Kind::Btrfs];
 /// The promise, with what a busy machine needs on top.
 const RESUMES_WITHIN: Duration = Duration::from_secs(10);

@@ -74,7 +74,7 @@ impl Mount {
                 file.set_len(kind.megabytes() << 20).unwrap();
                 let (tool, options): (_, &[&str]) = match kind {
                     Kind::Xfs => ("mkfs.xfs", &["-q", "-f"]),
-                    Kind::Btrfs => ("mkfs.btrfs", &["-q", "-f", "-m", "single"]),
+                    Kind::Btrfs => ("mkfs.btrfs", &["-q", "-f", "-M"]),
                     _ => ("mkfs.ext4", &["-q", "-F", "-m", "0"]),
                 };
                 let mounted = run(tool, &[options, &[text(&image)]].concat());

@@ -41,7 +41,6 @@ fn files_vanish_under_load() {
         for _ in 0..3 {
             done.push(harm(&site, &dir, &mut random));
             events += 1;
-            eprintln!("{run} {store} {done:?}");
             application.wait_for(application.accepted() + 100);
         }
         let _receiver =
