@@ -81,7 +81,8 @@ impl Active {
         let group_bytes = plan.header.group_bytes as usize;
         let committed = self.append(instance, group, plan).and_then(|()| {
             crash_point(Point::GroupCopied);
-            if durable {
+            // Memory has no disk to wait for.
+            if durable && !self.is_memory {
                 self.sync_appended(group_bytes)
             } else {
                 self.store_committed(self.end + group_bytes)
@@ -154,7 +155,7 @@ impl Active {
 
     /// Makes durable what was committed since the last time.
     pub(super) fn sync_rest(&mut self) -> io::Result<()> {
-        if self.is_suspect() || self.synced == self.end {
+        if self.is_memory || self.is_suspect() || self.synced == self.end {
             return Ok(());
         }
         let synced = self.store.sync(self.synced..self.end);

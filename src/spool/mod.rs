@@ -132,7 +132,7 @@ pub struct Recovered {
     pub report: Report,
 }
 
-/// Starts an empty spool for a new instance in `dir`, which is created with mode 0700 if missing.
+/// Starts an empty spool for a new instance in `dir`, a private directory that the caller has made.
 ///
 /// The caller holds the slot's lock. Blocks on the disk. Segments are allocated later, by
 /// [`Writer::prepare`] or the first commit. Where the directory cannot be written, or the caller could not even make
@@ -162,9 +162,7 @@ pub fn create(
 }
 
 fn create_files(dir: &Path, ledger: &Ledger, durable: bool) -> Result<LedgerFile, SpoolError> {
-    let made =
-        file::create_private_directory(dir).map_err(SpoolError::io("create the directory", dir));
-    made?;
+    file::check_private_directory(dir).map_err(SpoolError::io("use the directory", dir))?;
     let ledger_file = LedgerFile::create(dir, ledger, durable)
         .map_err(SpoolError::io("create the ledger in", dir))?;
     if durable {

@@ -120,6 +120,9 @@ fn write_all(
     stops: &AtomicBool,
 ) {
     let clock = Clock::start();
+    fs::create_dir(dir).unwrap();
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::File::open(dir.parent().unwrap()).unwrap().sync_all().unwrap();
     let (mut writer, _reader) =
         spool::create(dir, InstanceId([9; 16]), &options(sync.clone())).unwrap();
     let mut number = 0;

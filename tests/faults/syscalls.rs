@@ -105,6 +105,10 @@ fn the_nth_call_fails() {
         sites += 1;
         let errno = ERRNOS[random.below(ERRNOS.len() as u64) as usize];
         let order = Order { at, errno, is_forever: random.below(3) == 0 };
+        eprintln!(
+            "call {at} of {} fails with {errno}, for ever: {}",
+            counts[kind], order.is_forever
+        );
         let (sync, store) = kinds[kind];
         tally += run(&order, sync, store, &mut random, false).0;
     }
