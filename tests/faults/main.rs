@@ -18,6 +18,8 @@ mod support;
 mod application;
 mod arena;
 mod delivered;
+mod fork;
+mod host;
 mod identity;
 mod kill;
 mod oracle_fails;
