@@ -79,6 +79,7 @@ const UNSAFE_IN: &[&str] = &[
     "bindings/c/",
     "tests/fork.rs",
     "tests/support/witness.rs",
+    "tests/faults/exit.rs",
     "tests/faults/fork.rs",
 ];
 

@@ -17,7 +17,9 @@ mod support;
 
 mod application;
 mod arena;
+mod c_program;
 mod delivered;
+mod exit;
 mod fork;
 mod host;
 mod identity;
