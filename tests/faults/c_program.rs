@@ -1,4 +1,4 @@
-//! C programs of bindings/c/tests as hosts, linked to the C library as it is built for development.
+//! C programs as hosts, linked to the C library as it is built for development.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -24,15 +24,16 @@ pub fn library() -> PathBuf {
     dir.join("liblogdrive.so")
 }
 
-/// Compiles a program of bindings/c/tests/c and links it to [`library`].
+/// Compiles `source`, a path in the repository, and links it to [`library`].
 pub fn compile(source: &str, dir: &Path) -> PathBuf {
-    let (library, program) = (library(), dir.join(source.replace('.', "-")));
+    let (library, program) = (library(), dir.join(source.replace(['/', '.'], "-")));
     let soname = soname(&library);
     // Programs find the library by its soname; another test may have been faster.
     let _exists = std::os::unix::fs::symlink(&library, dir.join(soname));
     let mut gcc = Command::new("gcc");
     gcc.args(["-std=c11", "-D_GNU_SOURCE=1", "-O1", "-I"]).arg(root().join("include"));
-    gcc.arg(root().join("bindings/c/tests/c").join(source)).arg("-o").arg(&program);
+    gcc.arg("-I").arg(root().join("bindings/c/tests/c"));
+    gcc.arg(root().join(source)).arg("-o").arg(&program);
     gcc.arg(&library).arg(format!("-Wl,-rpath,{}", dir.display())).args(["-pthread", "-ldl"]);
     let output = gcc.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

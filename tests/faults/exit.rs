@@ -228,7 +228,7 @@ fn the_c_library_is_unloaded_while_threads_live() {
     let dirs = [site.receiver_dir(0)];
     let receiver = ReceiverProcess::start(&dirs[0], &[]);
     let url = site.url_of_topic("unload", &[receiver.address], "");
-    let program = c_program::compile("unload.c", site.disk());
+    let program = c_program::compile("bindings/c/tests/c/unload.c", site.disk());
     let mut command = std::process::Command::new(program);
     command.arg(c_program::library()).arg(&url).arg(row.runs().to_string());
     host::run(command, 0);

@@ -25,6 +25,7 @@ mod fork;
 mod host;
 mod identity;
 mod kill;
+mod limits;
 mod oracle_fails;
 mod pause;
 mod receiver_kill;
