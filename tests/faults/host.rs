@@ -20,6 +20,8 @@ const URL: &str = "FAULTS_HOST_URL";
 const WITNESS: &str = "FAULTS_HOST_WITNESS";
 const SEED: &str = "FAULTS_HOST_SEED";
 const KIND: &str = "FAULTS_HOST_KIND";
+/// After so many seconds a host is said to hang.
+pub const SECONDS_MAX: &str = "FAULTS_HOST_SECONDS_MAX";
 
 /// Slots of a witness for each run: its threads at most.
 pub const THREADS_MAX: usize = 8;
@@ -36,7 +38,8 @@ pub struct Orders {
 /// The command that starts a host: `test` is the path of its test.
 pub fn command(test: &str, url: &str, witness: &Path, seed: u64, kind: &str) -> Command {
     let mut command = Command::new("timeout");
-    command.args(["--signal=KILL", "60"]).arg(std::env::current_exe().unwrap());
+    let seconds = std::env::var(SECONDS_MAX).unwrap_or("60".to_owned());
+    command.args(["--signal=KILL", &seconds]).arg(std::env::current_exe().unwrap());
     command.args([test, "--exact", "--nocapture", "--test-threads=1"]);
     command.env(URL, url).env(WITNESS, witness).env(KIND, kind).env(SEED, seed.to_string());
     command.stdout(Stdio::null());

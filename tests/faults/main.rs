@@ -18,6 +18,7 @@ mod support;
 mod application;
 mod arena;
 mod c_program;
+mod canaries;
 mod clock;
 mod delivered;
 mod exit;
