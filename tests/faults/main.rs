@@ -17,6 +17,7 @@ mod support;
 
 mod application;
 mod arena;
+mod backlog;
 mod c_program;
 mod canaries;
 mod clock;
