@@ -79,6 +79,8 @@ const UNSAFE_IN: &[&str] = &[
     "bindings/c/",
     "tests/fork.rs",
     "tests/support/witness.rs",
+    "tests/faults/exit.rs",
+    "tests/faults/fork.rs",
 ];
 
 /// Where an atomic ordering may be chosen.

@@ -70,7 +70,7 @@ impl Delivered {
 
 /// Records of ours that arrived again, before readers drop them: as many as readers will drop.
 pub fn repeats(dirs: &[PathBuf]) -> u64 {
-    Account::of(dirs).unwrap().instances.iter().map(|instance| instance.duplicates).sum()
+    account(dirs).instances.iter().map(|instance| instance.duplicates).sum()
 }
 
 /// Whose records each instance carries, by run; and how many record numbers stand for two different records.
@@ -102,9 +102,14 @@ pub fn numbers(dirs: &[PathBuf]) -> (BTreeMap<[u8; 16], BTreeSet<u32>>, u64) {
     (runs, reused)
 }
 
+/// The account by record numbers.
+pub fn account(dirs: &[PathBuf]) -> Account {
+    Account::of(dirs).unwrap()
+}
+
 /// Fails unless nothing is damaged and no record number is unexplained in `dirs`.
 pub fn assert_accounted(dirs: &[PathBuf]) {
-    let account = Account::of(dirs).unwrap();
+    let account = account(dirs);
     assert!(account.is_complete(), "{account:?}");
 }
 

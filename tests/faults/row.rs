@@ -10,6 +10,18 @@ const FACTOR: &str = "FAULTS_FACTOR";
 const SEED: &str = "FAULTS_SEED";
 const REPORT: &str = "FAULTS_REPORT";
 
+/// How much of something: `test` in `make test`, `soak` in `make soak`.
+pub fn scaled(test: u64, soak: u64) -> u64 {
+    match std::env::var(FACTOR) {
+        Ok(word) if word == "soak" => soak,
+        Ok(factor) => {
+            let factor: f64 = factor.parse().expect("FAULTS_FACTOR is a number or `soak`");
+            ((test as f64 * factor).round() as u64).max(1)
+        }
+        Err(_absent) => test,
+    }
+}
+
 /// See the module's head.
 pub struct Row {
     number: &'static str,
@@ -21,14 +33,7 @@ pub struct Row {
 impl Row {
     /// A row that runs `test` times in `make test` and `soak` times in `make soak`.
     pub fn begin(number: &'static str, name: &'static str, test: u64, soak: u64) -> Self {
-        let runs = match std::env::var(FACTOR) {
-            Ok(word) if word == "soak" => soak,
-            Ok(factor) => {
-                let factor: f64 = factor.parse().expect("FAULTS_FACTOR is a number or `soak`");
-                ((test as f64 * factor).round() as u64).max(1)
-            }
-            Err(_absent) => test,
-        };
+        let runs = scaled(test, soak);
         let seed = match std::env::var(SEED) {
             Ok(seed) => seed.parse().expect("FAULTS_SEED is a number"),
             Err(_absent) => {

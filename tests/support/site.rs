@@ -97,6 +97,20 @@ impl Site {
         names.flatten().flat_map(below).map(|slot| slot.path()).collect()
     }
 
+    /// Every file and directory that slots left behind, by its path.
+    pub fn files_left(&self) -> Vec<PathBuf> {
+        let mut left = Vec::new();
+        let mut dirs = vec![self.ring_dir(), self.spool_dir()];
+        while let Some(dir) = dirs.pop() {
+            let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+            for path in entries.map(|entry| entry.path()) {
+                dirs.extend(path.is_dir().then(|| path.clone()));
+                left.push(path);
+            }
+        }
+        left
+    }
+
     /// Opens a client of the given URL, lets it deliver what dead processes left, and closes it.
     pub fn drain(&self, url: &str) -> Snapshot {
         let client = Client::start(&Config::from_url(url).unwrap()).unwrap();
