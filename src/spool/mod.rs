@@ -32,9 +32,9 @@
 //!
 //! # Assumptions
 //!
-//! The directory belongs to us alone (0700) and its slot's lock is held. Allocated blocks stay
-//! allocated: true for tmpfs, ext4 and XFS without clones; on copy-on-write file systems a full disk
-//! can still turn a store into a signal. Nobody truncates a file while it is mapped.
+//! The directory belongs to us alone (0700) and its slot's lock is held. Files are mapped only where allocated blocks
+//! stay allocated, and written by `pwrite` elsewhere (`store`). Who truncates a mapped file makes damage, which is
+//! counted (`sys::guard`). A disk that refuses files makes the spool go on in memory (`writer`, `home`).
 
 use std::collections::VecDeque;
 use std::path::Path;

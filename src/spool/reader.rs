@@ -33,8 +33,10 @@ use crate::spool::types::Resolution;
 use crate::spool::types::SpoolError;
 use crate::spool::types::Sync;
 use crate::spool::types::Totals;
+use crate::sys::faults::Canary;
 use crate::sys::faults::Point;
 use crate::sys::faults::crash_point;
+use crate::sys::faults::is_broken;
 
 mod release;
 mod walk;
@@ -145,6 +147,9 @@ impl Reader {
     pub fn bind(&mut self, frame: &Frame, binding: &Binding) -> Result<(), SpoolError> {
         if frame.segment().state(frame.offset()) != STATE_STORED {
             return Err(SpoolError::Resolved { position: frame.position() });
+        }
+        if is_broken(Canary::BindBeforeSend) {
+            return Ok(());
         }
         let stored = frame.segment().set_binding(frame.offset(), binding);
         self.note(stored.map_err(SpoolError::io("store a binding in", &self.dir)));

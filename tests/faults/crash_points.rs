@@ -1,5 +1,7 @@
 //! Fault 5: a crash at every named step of a segment's life and of recovery, and again in the recovery from it.
 
+use logdrive::ids::InstanceId;
+use logdrive::inspect::spool;
 use logdrive::sys::faults::Point;
 
 use crate::delivered;
@@ -127,10 +129,36 @@ fn crash_at(point: Point, run: u64, random: &mut Random) -> (Tally, u64) {
     let left = [site.slots(&site.ring_dir()), site.slots(&dir)];
     assert!(left.concat().is_empty(), "left behind at {}: {left:?}", point.name());
     let verdict = Delivered::read(&dirs, "steps").judge(&accepted, 0);
-    verdict.assert_clean(&format!(
-        "{} run {run}, store {store}, {stats:?}, {accepted:?}",
-        point.name()
-    ));
+    verdict.assert_clean(&format!("{} run {run}, store {store}, {stats:?}", point.name()));
     delivered::assert_accounted(&dirs);
     (verdict, crashes)
+}
+
+#[test]
+fn a_binding_is_stored_before_its_batch_is_sent() {
+    let row = Row::begin("5", "a binding is stored before its batch is sent", 4, 20);
+    let mut tally = Tally::default();
+    for run in 0..row.runs() {
+        let site = Site::new();
+        let dirs = [site.receiver_dir(0)];
+        let receiver = ReceiverProcess::start(&dirs[0], &[]);
+        let dir = site.spool_dir();
+        let store = ["mmap", "file"][(run % 2) as usize];
+        let options = format!("{OPTIONS}&spool.dir={}&spool.store={store}", dir.display());
+        let url = site.url_of_topic("bound", &[receiver.address], &options);
+        let environment = [("LOGDRIVE_CRASH_AT", Point::Bound.name())];
+        let witness = site.memory_file("witness");
+        let mut application = Application::start_with(0, &url, &witness, None, &environment);
+        wait::until("a crash", || !application.is_running());
+        let accepted = application.kill();
+        let slot = site.slots(&dir).pop().unwrap();
+        let name = slot.file_name().unwrap().to_str().unwrap();
+        let view = spool::read(&slot, InstanceId::parse(name).unwrap()).unwrap();
+        assert_eq!(view.bound.len(), 1, "{view:?}");
+        site.drain(&url);
+        let verdict = Delivered::read(&dirs, "bound").judge(&[accepted], 0);
+        verdict.assert_clean(&format!("run {run}, store {store}"));
+        tally += verdict;
+    }
+    row.finish("every one found", &tally);
 }
