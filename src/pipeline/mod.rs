@@ -114,8 +114,7 @@ pub struct Pipeline {
     counters: Arc<Counters>,
     sender_waker: Waker,
     arena_is_private: bool,
-    spool_store: spool::StoreKind,
-    spool_condition: Arc<spool::Condition>,
+    spool: (spool::StoreKind, Arc<spool::Condition>),
     threads: Option<(JoinHandle<BatcherThread>, JoinHandle<Sender>)>,
 }
 
@@ -133,16 +132,14 @@ impl Pipeline {
             settings.spool.dir.as_deref(),
             &settings.client.name,
         );
-        if settings.spool.sigbus_guard {
-            guard::install();
-        }
+        settings.spool.sigbus_guard.then(guard::install);
         let slot = roots.create()?;
         let (arena, ring_options, arena_is_private) = make_arena(&slot, &settings)?;
         let arena = Arc::new(arena);
         let spool_options = spool_options(&slot, &settings);
         let instance = slot.instance();
         let (writer, reader) = spool::create(slot.spool_dir(), instance, &spool_options)?;
-        let (spool_store, spool_condition) = (writer.store(), writer.condition());
+        let spool = (writer.store(), writer.condition());
         let poller = Poller::new().map_err(StartError::io("watch sockets"))?;
         let sender_waker = poller.waker();
         let encode = encode::Options::new(instance, &settings);
@@ -193,8 +190,7 @@ impl Pipeline {
             counters,
             sender_waker,
             arena_is_private,
-            spool_store,
-            spool_condition,
+            spool,
             threads: None,
         };
         pipeline.start_threads(batcher, sender)?;
@@ -249,11 +245,11 @@ impl Pipeline {
             arena_bytes: arena.bytes() as u64,
             arena_used_percent: (arena.used_share() * 100.0) as u8,
             arena_is_private: self.arena_is_private,
-            spool_store: self.spool_store.name(),
-            spool_memory_mode: self.spool_condition.is_memory_mode(),
-            spool_memory_entries: self.spool_condition.memory_entries(),
-            spool_memory_bytes: self.spool_condition.memory_bytes(),
-            spool_segments_rehomed: self.spool_condition.segments_rehomed(),
+            spool_store: self.spool.0.name(),
+            spool_memory_mode: self.spool.1.is_memory_mode(),
+            spool_memory_entries: self.spool.1.memory_entries(),
+            spool_memory_bytes: self.spool.1.memory_bytes(),
+            spool_segments_rehomed: self.spool.1.segments_rehomed(),
             sender: self.counters.sender().clone(),
         }
     }

@@ -11,14 +11,16 @@
 
 use std::fs;
 use std::io;
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
 use crate::ids::InstanceId;
+use crate::pipeline::slots::file_of_slot::NEW_SLOT_FILE;
+use crate::pipeline::slots::file_of_slot::SLOT_FILE;
+use crate::pipeline::slots::file_of_slot::read_slot_file;
+use crate::pipeline::slots::file_of_slot::write_slot_file;
 use crate::sys::faults::Point;
 use crate::sys::faults::crash_point;
 use crate::sys::file;
@@ -27,14 +29,12 @@ use crate::sys::lock::LOCK_FILE;
 use crate::sys::lock::SlotLock;
 use crate::sys::process;
 
+mod file_of_slot;
+
 /// The arena's file in a slot's ring directory.
 pub const ARENA_FILE: &str = "arena";
 /// An arena that could not be read, kept.
 const UNREADABLE_ARENA_FILE: &str = "arena.unreadable";
-/// Two lines: the slot's ring directory, and its owner's name for itself (see `sys::process`).
-const SLOT_FILE: &str = "slot";
-/// The same while it is written.
-const NEW_SLOT_FILE: &str = "slot.new";
 /// Of a spool's directory while it is made: no adopter looks for that.
 const UNFINISHED_EXTENSION: &str = "new";
 /// Stands for the owner in the file of a slot that was given up by a living process.
@@ -365,30 +365,6 @@ fn is_ring_directory_only(dir: &Path) -> bool {
     let ring_files = [LOCK_FILE, ARENA_FILE, UNREADABLE_ARENA_FILE];
     let Ok(mut entries) = fs::read_dir(dir) else { return false };
     entries.all(|entry| entry.is_ok_and(|e| ring_files.iter().any(|file| e.file_name() == *file)))
-}
-
-/// The two lines of a slot's file; hostile until checked, so a bounded part of a regular file only.
-fn read_slot_file(spool_dir: &Path) -> io::Result<(PathBuf, String)> {
-    let file = fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
-        .open(spool_dir.join(SLOT_FILE))?;
-    let mut text = String::new();
-    file.take(2 * libc::PATH_MAX as u64).read_to_string(&mut text)?;
-    let mut lines = text.split_terminator('\n');
-    match (lines.next(), lines.next()) {
-        (Some(ring_dir), Some(owner)) => Ok((ring_dir.into(), owner.to_owned())),
-        (Some(_), None) | (None, _) => Err(io::ErrorKind::InvalidData.into()),
-    }
-}
-
-/// Says where the slot's rings are, and whose it is.
-fn write_slot_file(spool_dir: &Path, ring_dir: &Path, owner: &str) -> io::Result<()> {
-    let text = format!("{}\n{owner}\n", ring_dir.display());
-    // Renamed into place: killed or out of space in the middle, the old one stays whole.
-    let fresh = spool_dir.join(NEW_SLOT_FILE);
-    fs::write(&fresh, text)?;
-    fs::rename(fresh, spool_dir.join(SLOT_FILE))
 }
 
 fn random_instance() -> io::Result<InstanceId> {

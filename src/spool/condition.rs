@@ -30,6 +30,7 @@ impl Condition {
 
     /// How often that began.
     pub fn memory_entries(&self) -> u64 {
+        // Relaxed: a statistic.
         self.memory_entries.load(Ordering::Relaxed)
     }
 
@@ -42,12 +43,14 @@ impl Condition {
 
     /// Segments that were written to another file, from memory or from a disk that failed.
     pub fn segments_rehomed(&self) -> u64 {
+        // Relaxed: a statistic.
         self.segments_rehomed.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_memory_mode(&self, is_memory_mode: bool) {
         let was = self.is_memory_mode();
         if is_memory_mode && !was {
+            // Relaxed: a statistic.
             self.memory_entries.fetch_add(1, Ordering::Relaxed);
         }
         // Release: partner is the load in `is_memory_mode`.
@@ -55,14 +58,17 @@ impl Condition {
     }
 
     pub(super) fn count_memory_created(&self, bytes: u64) {
+        // Relaxed: a statistic.
         self.memory_created.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn count_memory_ended(&self, bytes: u64) {
+        // Relaxed: a statistic.
         self.memory_ended.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn count_rehomed(&self) {
+        // Relaxed: a statistic.
         self.segments_rehomed.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -320,9 +320,8 @@ fn survey(
     address: &Address,
     store: StoreKind,
 ) -> Result<(Sections, Survey), SpoolError> {
-    let segment =
-        Segment::open(path.to_owned(), *address, store).map_err(SpoolError::io("open", path))?;
-    let segment = Arc::new(segment);
+    let opened = Segment::open(path.to_owned(), *address, store);
+    let segment = Arc::new(opened.map_err(SpoolError::io("open", path))?);
     let bytes = segment.load(0..segment.view.len()).map_err(SpoolError::io("read", path))?;
     let sections = Sections::of(&bytes, address, segment.committed());
     let survey = Survey::of(&bytes, address, &sections);
@@ -349,9 +348,9 @@ pub fn remove_files(dir: &Path) -> Result<(), SpoolError> {
             remove(&path)?;
         }
     }
-    remove(&dir.join(NEW_SEGMENT_FILE))?;
-    remove(&dir.join(COPY_FILE))?;
-    remove(&dir.join(LEDGER_FILE))?;
+    for name in [NEW_SEGMENT_FILE, COPY_FILE, LEDGER_FILE] {
+        remove(&dir.join(name))?;
+    }
     crash_point(Point::SpoolRemoved);
     Ok(())
 }

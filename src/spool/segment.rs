@@ -1,6 +1,7 @@
 //! One segment file: active, sealed, or free for another use.
 //!
-//! Owns the file's name and the words in it that change; where the bytes are is `store`'s. Invariant: the name and header of a free
+//! Owns the file's name and the words in it that change; where the bytes are is `store`'s.
+//! Invariant: the name and header of a free
 //! segment are those of a released one until [`FreeSegment::activate`] gives it the next number, in
 //! an order in which every step can be the last one before a crash.
 
