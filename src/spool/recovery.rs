@@ -6,8 +6,7 @@
 //! header is believed over the name. What explains neither is moved to the quarantine: nothing that
 //! was not understood is deleted, and nothing is refused because of one bad file.
 //!
-//! Only headers and the newest segment that holds anything are read, so starting does not take
-//! longer with a longer backlog. Nothing is appended to an old segment.
+//! Only headers and the newest segment with content are read, whatever the backlog. Nothing is appended to an old one.
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;

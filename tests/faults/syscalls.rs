@@ -2,8 +2,8 @@
 //! The calls are intercepted in the application by a preloaded library (fail_calls.c).
 
 use std::path::Path;
-use std::path::PathBuf;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use crate::delivered::Delivered;
 use crate::row::Row;
@@ -21,14 +21,17 @@ const ERRNOS: [i32; 7] =
 /// Per thread: enough for some segments.
 const RECORDS: u64 = 400;
 
-/// Compiles the interceptor.
-fn interceptor(site: &Site) -> PathBuf {
-    let library = site.file("fail_calls.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/fail_calls.c");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source);
-    assert!(compiler.status().unwrap().success(), "cc");
-    library
+/// The interceptor, compiled once.
+fn interceptor() -> &'static str {
+    static LIBRARY: OnceLock<String> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fail_calls.so");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/fail_calls.c");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source);
+        assert!(compiler.status().unwrap().success(), "cc");
+        library.display().to_string()
+    })
 }
 
 /// What is to fail.
@@ -47,7 +50,6 @@ fn run(
     trace: bool,
 ) -> (Tally, Vec<String>) {
     let site = Site::new();
-    let library = interceptor(&site).display().to_string();
     let dirs = [site.receiver_dir(0)];
     let address = lasting_address(random);
     let _receiver = ReceiverProcess::start_at(address, &dirs[0], &[]);
@@ -58,7 +60,7 @@ fn run(
     let (prefix, traced) = (dir.display().to_string(), site.file("trace").display().to_string());
     let (at, errno) = (order.at.to_string(), order.errno.to_string());
     let mut environment = vec![
-        ("LD_PRELOAD", library.as_str()),
+        ("LD_PRELOAD", interceptor()),
         ("FAIL_PREFIX", &prefix),
         ("FAIL_AT", &at),
         ("FAIL_ERRNO", &errno),
