@@ -178,3 +178,23 @@ fn rebinding_behind_haproxy_gives_equal_shares_after_each_change() {
         assert!(shares.iter().all(|shares| ratio(shares) <= RATIO_MAX), "{shares:?}");
     }
 }
+
+#[test]
+fn the_example_behind_haproxy_runs() {
+    let (site, namespace) = (Site::new(), Namespace::new());
+    peer_dir("haproxy");
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/haproxy/run.py");
+    let plot = site.file("plot.svg");
+    let output = namespace
+        .command("python3")
+        .args([example, "--rebind", "on", "--seconds", "9", "--rate", "500"])
+        .args(["--logdrive", env!("CARGO_BIN_EXE_logdrive")])
+        .arg("--plot")
+        .arg(&plot)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(text.contains("complete: nothing missing"), "{text}");
+    assert!(fs::read_to_string(plot).unwrap().contains("</svg>"));
+}
