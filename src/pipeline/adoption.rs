@@ -25,7 +25,7 @@ use crate::pipeline::slots::Roots;
 use crate::stats::Counters;
 use crate::transport::Waker;
 
-/// Pause before a slot that could not be adopted is tried again: want of memory or descriptors passes.
+/// Pause before a slot that could not be adopted is looked at again: want of memory or descriptors passes.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// What an adoption is made of.
@@ -54,8 +54,8 @@ pub struct Adoption {
     listed_at: Option<Moment>,
     /// Listed and not looked at yet.
     waiting: VecDeque<InstanceId>,
-    current: Option<Adopting>,
-    /// Slots that could not be adopted, and when.
+    current: Option<Box<Adopting>>,
+    /// Slots that could not be adopted or held nothing, and when.
     refused: BTreeMap<InstanceId, Moment>,
 }
 
@@ -111,7 +111,7 @@ impl Adoption {
         let Some(dead) = roots.adopt(instance) else { return };
         let begun = caught(|| Adopting::begin(dead, options, clock, || roots.create()));
         match begun {
-            Ok(adopting) => self.current = Some(adopting),
+            Ok(adopting) => self.current = Some(Box::new(adopting)),
             Err(failure) => self.note(instance, failure),
         }
     }
@@ -127,6 +127,10 @@ impl Adoption {
         match step {
             Ok(Step::More(adopting)) => self.current = Some(adopting),
             Ok(Step::Done(sources)) => {
+                if sources.is_empty() {
+                    // Files that nobody knows keep its directory: no reason to look at it all the time.
+                    self.refused.insert(instance, self.parts.clock.moment());
+                }
                 sources.into_iter().for_each(|source| self.parts.handover.give(source));
                 self.parts.sender.wake();
             }
@@ -147,7 +151,7 @@ impl Adoption {
 
 /// What a step has come to.
 enum Step {
-    More(Adopting),
+    More(Box<Adopting>),
     Done(Vec<Source>),
 }
 

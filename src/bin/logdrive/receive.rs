@@ -112,6 +112,9 @@ fn summary(stats: &Stats) -> String {
     if stats.storage_errors > 0 {
         text.push_str(&format!("; storage errors: {}", stats.storage_errors));
     }
+    if stats.panics > 0 {
+        text.push_str(&format!("; panics caught, please report them: {}", stats.panics));
+    }
     text
 }
 
