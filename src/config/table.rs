@@ -138,6 +138,12 @@ options! {
             Duration::from_millis(1),
             Duration::from_secs(3_600),
         )));
+        /// How often a process that logs looks for slots of its `name` whose process has died, to
+        /// deliver what they hold. Dead is whose record lock is free, never who is silent.
+        adoption_interval: Duration = ("adoption.interval", "5s", duration(100, 3_600_000));
+        /// How many slots of dead processes are open at a time; each takes some file descriptors and
+        /// maps its oldest segments. The next one follows when one is delivered.
+        adoption_slots_max: u32 = ("adoption.slots_max", "16", count(1, 1_024));
     }
 
     /// The Kafka protocol, spoken to clusters and to our own receivers alike.

@@ -82,7 +82,8 @@ pub enum ReceiverError {
     /// The operating system refused a thread, or readiness events.
     #[error("the receiver cannot run: {0}")]
     Io(#[from] io::Error),
-    /// A defect: the receiver's thread panicked. Nothing that was acknowledged is lost by it.
+    /// A defect: the receiver's thread panicked, and again when it started over. Nothing that was acknowledged is
+    /// lost by it.
     #[error("the receiver's thread panicked; please report it")]
     Panicked,
 }
@@ -92,7 +93,7 @@ pub struct Receiver {
     local_addr: SocketAddr,
     counters: Arc<Counters>,
     stopper: Stopper,
-    thread: Option<JoinHandle<io::Result<()>>>,
+    thread: Option<JoinHandle<Result<(), ReceiverError>>>,
 }
 
 /// Stops a receiver, from any thread.
@@ -135,7 +136,7 @@ impl Receiver {
         let event_loop = EventLoop::new(poll, listener, service, options, clock, shared)?;
         let thread = std::thread::Builder::new()
             .name("logdrive-recv".to_owned())
-            .spawn(move || event_loop.run())?;
+            .spawn(move || event_loop.run_supervised())?;
         Ok(Self { local_addr, counters, stopper, thread: Some(thread) })
     }
 
@@ -175,7 +176,7 @@ impl Receiver {
 
     fn join(&mut self) -> Result<(), ReceiverError> {
         match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(ended)) => Ok(ended?),
+            Some(Ok(ended)) => ended,
             Some(Err(_panic)) => Err(ReceiverError::Panicked),
             None => Ok(()),
         }

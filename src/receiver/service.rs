@@ -29,6 +29,7 @@ use crate::receiver::store::AppendError;
 use crate::receiver::store::InDoubt;
 use crate::receiver::store::Placed;
 use crate::receiver::store::Store;
+use crate::receiver::store::StoreError;
 
 /// Why a connection must be closed after a request.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,10 @@ pub(crate) enum ServeError {
     #[error("a batch that is not acknowledged was refused")]
     RefusedWithoutAnswer,
 }
+
+/// A topic whose first batch meets a defect, in tests of this crate.
+#[cfg(test)]
+pub(crate) const PANICS: &str = "panics";
 
 /// The store with all that stands before it.
 pub(crate) struct Service {
@@ -79,6 +84,12 @@ impl Service {
             }
         }
         Ok(())
+    }
+
+    /// Finds out anew what is stored, after a panic; what was appended and not synced is.
+    pub fn start_over(&mut self, options: &Options, now: Moment) -> Result<(), StoreError> {
+        self.judge = Judge::new(options);
+        self.store.read_again(options, now)
     }
 
     /// Makes everything that was appended durable; what could not be made so is returned.
@@ -137,6 +148,8 @@ impl Service {
             return Err(Refusal::UnknownPartition);
         }
         let batch = self.judge.judge(records)?;
+        #[cfg(test)]
+        assert_ne!(topic, PANICS, "a defect, for the test of what follows");
         let placed = match self.store.append(topic, &batch, now) {
             Ok(placed) => placed,
             Err(AppendError::TooManyTopics) => return Err(Refusal::TooManyTopics),

@@ -67,6 +67,7 @@ pub(crate) struct Counters {
     pub bytes: AtomicU64,
     pub duplicates: AtomicU64,
     pub storage_errors: AtomicU64,
+    pub panics: AtomicU64,
     refused: [AtomicU64; Refusal::ALL.len()],
 }
 
@@ -94,6 +95,7 @@ impl Counters {
             bytes: load(&self.bytes),
             duplicates: load(&self.duplicates),
             storage_errors: load(&self.storage_errors),
+            panics: load(&self.panics),
             refused: Refusal::ALL
                 .iter()
                 .map(|reason| (*reason, load(&self.refused[*reason as usize])))
@@ -126,6 +128,8 @@ pub struct Stats {
     pub duplicates: u64,
     /// Writes and syncs that the operating system refused.
     pub storage_errors: u64,
+    /// Panics that were caught; every one is a defect worth a report. All connections ended with it.
+    pub panics: u64,
     /// What was refused, by reason; reasons that never occurred are left out.
     pub refused: Vec<(Refusal, u64)>,
 }

@@ -99,7 +99,8 @@ struct Slot {
 /// The store of one receiver.
 pub(crate) struct Store {
     root: PathBuf,
-    lock: File,
+    /// None only while it is on its way to the next one, see [`Store::read_again`].
+    lock: Option<File>,
     slots: Vec<Slot>,
     by_topic: HashMap<String, usize>,
     window: DedupeWindow,
@@ -115,8 +116,18 @@ pub(crate) struct Store {
 impl Store {
     /// Takes the directory, creating it if need be, cuts torn tails and finds each partition's end.
     pub fn open(options: &Options, now: Moment) -> Result<Self, StoreError> {
+        let lock = take_directory(&options.dir)?;
+        Self::read(Some(lock), options, now)
+    }
+
+    /// Forgets everything and finds it again in the files, after a panic left nobody knows what.
+    pub fn read_again(&mut self, options: &Options, now: Moment) -> Result<(), StoreError> {
+        *self = Self::read(self.lock.take(), options, now)?;
+        Ok(())
+    }
+
+    fn read(lock: Option<File>, options: &Options, now: Moment) -> Result<Self, StoreError> {
         let root = options.dir.clone();
-        let lock = take_directory(&root)?;
         let mut store = Self {
             lock,
             slots: Vec::new(),
@@ -274,7 +285,7 @@ impl Drop for Store {
     fn drop(&mut self) {
         // Closing alone would leave the lock to a child that was forked meanwhile, until it calls
         // exec. If this fails, closing is what is left.
-        let _unlocked = self.lock.unlock();
+        let _unlocked = self.lock.as_ref().map(File::unlock);
     }
 }
 

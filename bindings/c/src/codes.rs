@@ -38,8 +38,10 @@ pub const LOGDRIVE_TOO_MANY_THREADS: i32 = 10;
 pub const LOGDRIVE_INTERNAL: i32 = 11;
 /// A file is damaged, foreign or of another version; it was set aside.
 pub const LOGDRIVE_DAMAGED: i32 = 12;
-/// A forked child has no rings of its own yet; the record was refused.
+/// Threads cannot be started now, or a forked child has no rings of its own yet; the record was refused.
 pub const LOGDRIVE_STARTING: i32 = 13;
+/// The spool is nearly full and the record is below WARN.
+pub const LOGDRIVE_SPOOL_FULL: i32 = 14;
 
 /// Finest detail.
 pub const LOGDRIVE_SEVERITY_TRACE: i32 = 0;

@@ -20,6 +20,7 @@ use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
 
 use crate::Outcome;
+use crate::output;
 
 /// How long a stop may take to answer what was received.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
@@ -80,7 +81,7 @@ pub fn run(arguments: Arguments) -> Result<Outcome, Box<dyn Error>> {
     stop_on(signals, receiver.stopper())?;
     announce(receiver.local_addr())?;
     let stats = receiver.wait()?;
-    eprintln!("{}", summary(&stats));
+    output::remark(format_args!("{}", summary(&stats)));
     Ok(Outcome::Good)
 }
 
@@ -110,6 +111,9 @@ fn summary(stats: &Stats) -> String {
     }
     if stats.storage_errors > 0 {
         text.push_str(&format!("; storage errors: {}", stats.storage_errors));
+    }
+    if stats.panics > 0 {
+        text.push_str(&format!("; panics caught, please report them: {}", stats.panics));
     }
     text
 }
