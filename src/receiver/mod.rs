@@ -7,6 +7,9 @@
 //!   '---- replies <---- (sync, if acknowledgements wait for it) <-----------------'
 //! ```
 //!
+//! With [`Options::forward`] it is a relay: batches go on as they are, through a spool of its own, and `forward`
+//! stands in the place of `store`.
+//!
 //! One thread does it all. It may be embedded: start any number of receivers in a
 //! process, each with an address and a directory of its own.
 //!
@@ -19,6 +22,7 @@ mod connection;
 mod control;
 mod dedupe;
 mod event_loop;
+mod forward;
 mod judge;
 mod listener;
 mod options;
@@ -46,12 +50,18 @@ use mio::Poll;
 use mio::Waker;
 
 use crate::clock::Clock;
+use crate::pipeline::StartError;
+use crate::pipeline::relay::Relay;
 use crate::receiver::control::Control;
 use crate::receiver::event_loop::EventLoop;
+use crate::receiver::forward::Forwarder;
 use crate::receiver::service::Service;
+use crate::receiver::service::Sink;
 use crate::receiver::stats::Counters;
 use crate::receiver::store::Store;
 
+pub use forward::Acknowledge;
+pub use forward::Forward;
 pub use options::Options;
 pub use options::Sync;
 pub use stats::Refusal;
@@ -79,6 +89,9 @@ pub enum ReceiverError {
         #[source]
         error: io::Error,
     },
+    /// What batches are forwarded through cannot be made.
+    #[error("cannot forward: {0}")]
+    Forward(#[from] StartError),
     /// The operating system refused a thread, or readiness events.
     #[error("the receiver cannot run: {0}")]
     Io(#[from] io::Error),
@@ -122,7 +135,6 @@ impl Receiver {
     pub fn start(options: Options) -> Result<Self, ReceiverError> {
         options.check().map_err(ReceiverError::Options)?;
         let clock = Clock::start();
-        let store = Store::open(&options, clock.moment())?;
         let address = options.listen;
         let listen = |error| ReceiverError::Listen { address, error };
         let listener = listener::listen(address).map_err(listen)?;
@@ -131,7 +143,11 @@ impl Receiver {
         let control = Arc::new(Control::new(Waker::new(poll.registry(), event_loop::WAKE)?));
         let counters = Arc::new(Counters::default());
         let stopper = Stopper { clock, control: Arc::clone(&control) };
-        let service = Service::new(store, &options, Arc::clone(&counters));
+        let sink = match &options.forward {
+            Some(forward) => Sink::Forward(start_forwarding(forward, &options, clock, &control)?),
+            None => Sink::Store(Store::open(&options, clock.moment())?),
+        };
+        let service = Service::new(sink, &options, Arc::clone(&counters));
         let shared = (control, Arc::clone(&counters));
         let event_loop = EventLoop::new(poll, listener, service, options, clock, shared)?;
         let thread = std::thread::Builder::new()
@@ -181,6 +197,22 @@ impl Receiver {
             None => Ok(()),
         }
     }
+}
+
+fn start_forwarding(
+    forward: &Forward,
+    options: &Options,
+    clock: Clock,
+    control: &Arc<Control>,
+) -> Result<Forwarder, ReceiverError> {
+    let mut settings =
+        forward.config.settings().map_err(|error| ReceiverError::Options(error.to_string()))?;
+    settings.spool.dir.get_or_insert_with(|| options.dir.clone());
+    let control = Arc::clone(control);
+    // The wake-up cannot fail on a descriptor that is open as long as the control exists.
+    let on_progress = move || drop(control.wake());
+    let relay = Relay::start(Arc::new(settings), clock, on_progress)?;
+    Ok(Forwarder::new(relay, forward.acknowledge, options))
 }
 
 impl Drop for Receiver {
