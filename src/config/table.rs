@@ -115,8 +115,8 @@ options! {
         /// directory on a disk to survive those. Must differ from `ring.dir`.
         dir: Option<PathBuf> =
             ("spool.dir", "", Accepts::or_unset(Kind::Path, "beside the arena, on tmpfs"));
-        /// Quota over all slots of this `name`. At the quota `spool.full` decides; above 90 % of
-        /// it only records of severity WARN and above are admitted.
+        /// Quota over all slots of this `name`, living or dead; two segments are allowed to each
+        /// process in any case. At the quota `spool.full` decides.
         bytes_max: Option<u64> = ("spool.bytes_max", "0", Accepts::or_unset(
             Kind::Bytes(16 * MIB, 1024 * GIB),
             "automatic: 1 GiB with spool.dir, else the lesser of 64 MiB and half the free tmpfs",
@@ -127,8 +127,10 @@ options! {
             "spool.segment_bytes", "4MiB", Accepts::of(Kind::Pages(4 * MIB, 256 * MIB))
         );
         /// What gives way at the quota: `drop_oldest` the oldest stored batches, counted as
-        /// dropped; `drop_newest` and `block` nothing that was accepted: the rings fill, and then
-        /// `ring.full` decides whether new records are refused or their callers wait.
+        /// dropped, those of dead processes first; `drop_newest` and `block` nothing that was
+        /// accepted: above 90 % only records of severity WARN and above are admitted, others are
+        /// refused with `SPOOL_FULL`; then the rings fill. `ring.full` decides whether who is
+        /// not admitted is refused or waits.
         full: SpoolFull = ("spool.full", "drop_oldest", choice(SpoolFull::NAMES));
         /// What survives a power cut: `batch` all that was stored, a duration all that is older
         /// than it, `none` what the kernel happened to write. A crash of the process alone loses

@@ -102,7 +102,7 @@ pub extern "C" fn logdrive_abi_version() -> u32 {
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
 
 /// The texts of [`Code`], in the order of their numbers, with the NUL that the core's lack.
-static TEXTS: [&CStr; 14] = [
+static TEXTS: [&CStr; 15] = [
     c"success",
     c"the ring arena is full: raise ring.bytes_max, log less, or set ring.full=block",
     c"the record is larger than record.bytes_max",
@@ -116,7 +116,8 @@ static TEXTS: [&CStr; 14] = [
     c"too many threads log at once: raise ring.threads_max",
     c"an internal error was caught; please report it",
     c"a file is damaged, foreign or of another version",
-    c"the rings of a forked process are being made; the record was refused",
+    c"threads or the rings of a forked process are being made; the record was refused",
+    c"the spool is nearly full and the record is below WARN: raise spool.bytes_max",
 ];
 
 #[cfg(test)]
