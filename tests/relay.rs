@@ -82,8 +82,10 @@ fn a_record_is_acknowledged_when_the_next_hop_has_it() {
     assert_eq!((stats.sender.delivered, stats.dropped_total()), (1000, 0));
     verify(&[chain.dir()]);
     assert_same_lines(&cat_lines(&[chain.dir()]), &expected(1000));
+    // Nothing is waited for: the stop ends long before its deadline, and leaves nothing.
     let (code, summary) = relay.terminate();
     assert_eq!(code, Some(0), "{summary}");
+    assert!(summary.contains("forwarded 1000, waiting 0, given up 0"), "{summary}");
     let left = chain.site.slots(&chain.site.file("relay"));
     assert!(left.is_empty(), "{left:?}");
 }

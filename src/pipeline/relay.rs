@@ -86,6 +86,8 @@ pub enum GivenUp {
 /// See the module's head. One thread's; dropping it leaves what is stored to the next relay of its name.
 pub struct Relay {
     writer: spool::Writer,
+    /// The number of the last batch that was taken.
+    taken: Option<u64>,
     gate: Arc<Gate>,
     handover: Arc<Handover>,
     counters: Arc<Counters>,
@@ -191,8 +193,16 @@ impl Relay {
             handover: handover.clone(),
             counters: counters.clone(),
         });
-        let mut relay =
-            Self { writer, gate, handover, counters, waker, stops: Arc::default(), threads: None };
+        let mut relay = Self {
+            writer,
+            taken: None,
+            gate,
+            handover,
+            counters,
+            waker,
+            stops: Arc::default(),
+            threads: None,
+        };
         relay.start_threads(sender, adoption)?;
         Ok(relay)
     }
@@ -252,6 +262,7 @@ impl Relay {
         match self.writer.commit(&group) {
             Ok(_committed) => {
                 self.writer.publish();
+                self.taken = Some(number);
                 self.waker.wake();
                 self.counters.batch.committed.add(u64::from(frame.record_count));
                 Ok(number)
@@ -289,10 +300,7 @@ impl Relay {
     /// Waits until all that was taken is answered, `deadline` at most, and ends the threads. True where nothing is
     /// left; otherwise the next relay of the name goes on with it.
     pub fn stop(mut self, deadline: Duration) -> bool {
-        let is_answered = match self.writer.next_record().checked_sub(1) {
-            Some(last) => self.gate.wait_through(last, deadline),
-            None => true,
-        };
+        let is_answered = self.taken.is_none_or(|last| self.gate.wait_through(last, deadline));
         let Some((sender, adoption)) = self.threads.take() else { return false };
         // Relaxed: an end, nothing else is handed over by it.
         self.stops.store(true, Ordering::Relaxed);

@@ -59,11 +59,13 @@ use crate::receiver::service::Service;
 use crate::receiver::service::Sink;
 use crate::receiver::stats::Counters;
 use crate::receiver::store::Store;
+use crate::stats::Counters as SendCounters;
 
 pub use forward::Acknowledge;
 pub use forward::Forward;
 pub use options::Options;
 pub use options::Sync;
+pub use stats::Forwarded;
 pub use stats::Refusal;
 pub use stats::Stats;
 pub use store::StoreError;
@@ -105,6 +107,7 @@ pub enum ReceiverError {
 pub struct Receiver {
     local_addr: SocketAddr,
     counters: Arc<Counters>,
+    forwarding: Option<Arc<SendCounters>>,
     stopper: Stopper,
     thread: Option<JoinHandle<Result<(), ReceiverError>>>,
 }
@@ -143,9 +146,14 @@ impl Receiver {
         let control = Arc::new(Control::new(Waker::new(poll.registry(), event_loop::WAKE)?));
         let counters = Arc::new(Counters::default());
         let stopper = Stopper { clock, control: Arc::clone(&control) };
-        let sink = match &options.forward {
-            Some(forward) => Sink::Forward(start_forwarding(forward, &options, clock, &control)?),
-            None => Sink::Store(Store::open(&options, clock.moment())?),
+        let (sink, forwarding) = match &options.forward {
+            Some(forward) => {
+                let relay = start_relay(forward, &options, clock, &control)?;
+                let counters = relay.counters();
+                let forwarder = Forwarder::new(relay, forward.acknowledge, &options);
+                (Sink::Forward(forwarder), Some(counters))
+            }
+            None => (Sink::Store(Store::open(&options, clock.moment())?), None),
         };
         let service = Service::new(sink, &options, Arc::clone(&counters));
         let shared = (control, Arc::clone(&counters));
@@ -153,7 +161,7 @@ impl Receiver {
         let thread = std::thread::Builder::new()
             .name("logdrive-recv".to_owned())
             .spawn(move || event_loop.run_supervised())?;
-        Ok(Self { local_addr, counters, stopper, thread: Some(thread) })
+        Ok(Self { local_addr, counters, forwarding, stopper, thread: Some(thread) })
     }
 
     /// The address it listens on, with the real port.
@@ -163,7 +171,9 @@ impl Receiver {
 
     /// What was counted since the start. Does not block.
     pub fn stats(&self) -> Stats {
-        self.counters.snapshot()
+        let forwarding = self.forwarding.as_ref();
+        let forwarded = forwarding.map(|counters| Forwarded::of(&counters.sender()));
+        Stats { forwarded, ..self.counters.snapshot() }
     }
 
     /// A handle that stops it, for a signal handler's thread say.
@@ -199,20 +209,19 @@ impl Receiver {
     }
 }
 
-fn start_forwarding(
+fn start_relay(
     forward: &Forward,
     options: &Options,
     clock: Clock,
     control: &Arc<Control>,
-) -> Result<Forwarder, ReceiverError> {
+) -> Result<Relay, ReceiverError> {
     let mut settings =
         forward.config.settings().map_err(|error| ReceiverError::Options(error.to_string()))?;
     settings.spool.dir.get_or_insert_with(|| options.dir.clone());
     let control = Arc::clone(control);
     // The wake-up cannot fail on a descriptor that is open as long as the control exists.
     let on_progress = move || drop(control.wake());
-    let relay = Relay::start(Arc::new(settings), clock, on_progress)?;
-    Ok(Forwarder::new(relay, forward.acknowledge, options))
+    Ok(Relay::start(Arc::new(settings), clock, on_progress)?)
 }
 
 impl Drop for Receiver {

@@ -17,6 +17,7 @@ use logdrive::config::ConfigError;
 use logdrive::config::URL;
 use logdrive::receiver::Acknowledge;
 use logdrive::receiver::Forward;
+use logdrive::receiver::Forwarded;
 use logdrive::receiver::Options;
 use logdrive::receiver::Receiver;
 use logdrive::receiver::Stats;
@@ -150,6 +151,9 @@ fn summary(stats: &Stats) -> String {
         "received {records} records in {batches} batches, {bytes} bytes, {duplicates} repeats, \
          over {connections} connections"
     );
+    if let Some(Forwarded { delivered, dropped, stored }) = &stats.forwarded {
+        text.push_str(&format!("; forwarded {delivered}, waiting {stored}, given up {dropped}"));
+    }
     for (reason, count) in &stats.refused {
         text.push_str(&format!("; refused {}: {count}", reason.name()));
     }
