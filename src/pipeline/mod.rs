@@ -23,6 +23,8 @@ use crate::config::SpoolSync;
 use crate::pipeline::adopt::Adoption;
 use crate::pipeline::batcher::Batcher;
 use crate::pipeline::batcher::Links;
+use crate::pipeline::credentials::CredentialsError;
+use crate::pipeline::credentials::Watch;
 use crate::pipeline::encode::Encoder;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
@@ -51,6 +53,7 @@ use crate::transport::Waker;
 mod adopt;
 mod batcher;
 mod commit;
+mod credentials;
 pub mod encode;
 mod gate;
 mod handover;
@@ -82,6 +85,9 @@ pub enum StartError {
     /// No spool could be made.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// Certificates, passwords or tokens cannot be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// The codec's level is out of its range.
     #[error(transparent)]
     Level(#[from] LevelError),
@@ -122,6 +128,10 @@ struct BatcherThread {
 impl Pipeline {
     /// Makes the slot, maps the arena, opens the spool, starts the threads. Touches the disk, not the network.
     pub fn start(settings: Arc<Settings>, clock: Clock) -> Result<Self, StartError> {
+        // First: it fails most easily, and leaves nothing behind.
+        let poller = Poller::new().map_err(StartError::io("watch sockets"))?;
+        let sender_waker = poller.waker();
+        let credentials = Watch::start(&settings, sender_waker.clone())?;
         let roots = Roots::new(
             settings.ring.dir.as_deref(),
             settings.spool.dir.as_deref(),
@@ -133,8 +143,6 @@ impl Pipeline {
         let spool_options = spool_options(&slot, &settings)?;
         let instance = slot.instance();
         let (writer, reader) = spool::create(slot.spool_dir(), instance, &spool_options)?;
-        let poller = Poller::new().map_err(StartError::io("watch sockets"))?;
-        let sender_waker = poller.waker();
         let encode = encode::Options::new(instance, &settings);
         let placement = encode.placement.clone();
         let (gate, handover, counters) =
@@ -169,6 +177,7 @@ impl Pipeline {
             settings,
             clock,
             poller,
+            credentials,
             gate: gate.clone(),
             handover: handover.clone(),
             counters: counters.clone(),

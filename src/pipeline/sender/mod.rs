@@ -19,6 +19,7 @@ use crate::config::Acks;
 use crate::config::Settings;
 use crate::config::TargetMode;
 use crate::ids::Moment;
+use crate::pipeline::credentials::Watch;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::handover::Source;
@@ -35,6 +36,7 @@ mod connection;
 mod dispatch;
 mod flights;
 mod lanes;
+mod open;
 mod outcome;
 mod quota;
 mod report;
@@ -66,6 +68,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Readiness; its waker is known to the batcher.
     pub poller: Poller,
+    /// Whom we trust and who we are.
+    pub credentials: Watch,
     /// Flush requests.
     pub gate: Arc<Gate>,
     /// Flags and adopted spools.
@@ -83,6 +87,7 @@ pub struct Sender {
     clock: Clock,
     poller: Poller,
     resolver: Resolver,
+    credentials: Watch,
     gate: Arc<Gate>,
     handover: Arc<Handover>,
     counters: Arc<Counters>,
@@ -103,8 +108,9 @@ pub struct Sender {
 impl Sender {
     /// A sender; to be run in one thread.
     pub fn new(parts: Parts) -> Self {
-        let Parts { own, placement, settings, clock, poller, gate, handover, counters, seed } =
+        let Parts { own, placement, settings, clock, poller, credentials, gate, handover, .. } =
             parts;
+        let Parts { counters, seed, .. } = parts;
         let endpoints = bootstrap(&settings);
         let is_idempotent = settings.session.idempotence && settings.session.acks == Acks::All;
         let window = settings.fleet.lane_batches_in_flight_max as usize;
@@ -119,6 +125,7 @@ impl Sender {
             clock,
             poller,
             resolver,
+            credentials,
             gate,
             handover,
             counters,
@@ -149,7 +156,8 @@ impl Sender {
                 std::thread::sleep(ASK_AGAIN);
             }
         }
-        self.connections.iter_mut().for_each(|connection| *connection = None);
+        self.connections.iter_mut().flatten().for_each(|connection| connection.socket().close());
+        self.connections.clear();
         self.report();
     }
 
@@ -180,6 +188,7 @@ impl Sender {
         }
         self.fleet.handle_timeout(now);
         self.check_sessions(now);
+        self.check_credentials(now);
         self.resolve_again(now);
         self.ask_cluster(now);
         let is_settled = self.settle_all(now);
@@ -243,7 +252,8 @@ impl Sender {
         let asks = self.inquiry_timeout(now);
         let interval = self.settings.transport.resolve_interval;
         let resolve = self.resolved_at.map(|at| at.after(interval));
-        [earliest, resend, asks, resolve].into_iter().flatten().min().map(|at| {
+        let credentials = self.credentials.poll_timeout();
+        [earliest, resend, asks, resolve, credentials].into_iter().flatten().min().map(|at| {
             // A moment that has passed means at once, but never a spin: time moves by then.
             at.since(now).max(Duration::from_micros(100))
         })

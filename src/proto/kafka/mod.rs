@@ -10,6 +10,7 @@ pub mod broker;
 pub mod client;
 pub mod errors;
 pub mod murmur2;
+pub mod sasl;
 pub mod sequence;
 pub mod server;
 pub mod wire;

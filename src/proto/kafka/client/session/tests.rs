@@ -21,6 +21,7 @@ fn options(acks: Acks) -> SessionOptions {
         acks,
         request_timeout: TIMEOUT,
         frame_bytes_max: 4096,
+        authentication: None,
     }
 }
 
