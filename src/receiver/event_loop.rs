@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,24 +16,29 @@ use mio::Interest;
 use mio::Poll;
 use mio::Token;
 use mio::net::TcpListener;
+use mio::net::TcpStream;
 
 use crate::clock::Clock;
 use crate::ids::Moment;
 use crate::inspect::layout;
 use crate::proto::kafka::broker::Broker;
+use crate::proto::kafka::broker::BrokerError;
 use crate::proto::kafka::wire::frame::FrameError;
+use crate::receiver::connection::Arrived;
 use crate::receiver::connection::Connection;
 use crate::receiver::connection::Received;
 use crate::receiver::control::Control;
-use crate::receiver::listener;
+use crate::receiver::guard::Guard;
 use crate::receiver::options::Options;
 use crate::receiver::options::Sync;
 use crate::receiver::service::ServeError;
+use crate::receiver::service::Served;
 use crate::receiver::service::Service;
 use crate::receiver::slab::Slab;
 use crate::receiver::stats;
 use crate::receiver::stats::Counters;
 use crate::receiver::stats::Refusal;
+use crate::transport::Socket;
 
 pub(crate) const WAKE: Token = Token(0);
 const LISTEN: Token = Token(1);
@@ -55,6 +61,9 @@ enum End {
 impl From<ServeError> for End {
     fn from(error: ServeError) -> Self {
         match error {
+            ServeError::Broker(BrokerError::Unauthenticated) => {
+                Self::Refused(Refusal::Unauthenticated)
+            }
             ServeError::Broker(_) | ServeError::Encode(_) => Self::Refused(Refusal::Malformed),
             ServeError::RefusedWithoutAnswer => Self::Gone,
         }
@@ -75,6 +84,7 @@ pub(crate) struct EventLoop {
     /// Connections with answers that wait for a sync.
     holding: Vec<usize>,
     service: Service,
+    guard: Guard,
     options: Options,
     clock: Clock,
     control: Arc<Control>,
@@ -89,7 +99,7 @@ impl EventLoop {
     pub fn new(
         poll: Poll,
         mut listener: TcpListener,
-        service: Service,
+        (service, guard): (Service, Guard),
         options: Options,
         clock: Clock,
         (control, counters): (Arc<Control>, Arc<Counters>),
@@ -102,6 +112,7 @@ impl EventLoop {
             ready: VecDeque::new(),
             holding: Vec::new(),
             service,
+            guard,
             options,
             clock,
             control,
@@ -166,19 +177,26 @@ impl EventLoop {
 
     fn accept(&mut self, now: Moment) {
         self.accept_again = false;
+        if self.guard.look_again(now).is_err() {
+            stats::add(&self.counters.credentials_failures, 1);
+        }
         loop {
             let accepted = match &self.listener {
                 Some(listener) => listener.accept(),
                 None => return,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((_, peer)) if self.is_crowded(peer.ip()) => {
+                    stats::add(&self.counters.connections, 1);
+                    self.counters.refuse(Refusal::TooManyFromAddress);
+                }
+                Ok((stream, peer)) => {
                     stats::add(&self.counters.connections, 1);
                     if self.connections.len() >= self.options.connections_max {
                         self.refuse_the_least_worthy();
                     }
                     // An error here is the client's going away meanwhile.
-                    let _gone = self.add(stream, now);
+                    let _gone = self.add(stream, peer.ip(), now);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -194,21 +212,29 @@ impl EventLoop {
         }
     }
 
-    fn add(&mut self, mut stream: mio::net::TcpStream, now: Moment) -> io::Result<()> {
-        listener::prepare(&stream)?;
+    /// Whether an address has as many connections as it may.
+    fn is_crowded(&self, address: IpAddr) -> bool {
+        let connections = self.connections.indices().map(|index| &self.connections[index]);
+        let of_it = connections.filter(|connection| connection.address == address).count();
+        of_it >= self.options.connections_per_address_max
+    }
+
+    fn add(&mut self, stream: TcpStream, address: IpAddr, now: Moment) -> io::Result<()> {
+        let mut socket = Socket::accepted(stream)?;
+        self.guard.encrypt(&mut socket)?;
         let (host, port) = match self.options.advertise.clone() {
             Some(advertised) => advertised,
             None => {
-                let local = stream.local_addr()?;
+                let local = socket.local_addr()?;
                 (local.ip().to_string(), local.port())
             }
         };
         let token = Token(FIRST_CONNECTION + self.connections.next_index());
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut stream, token, interest)?;
-        let broker = Broker::new(host, port, layout::check_topic);
+        self.poll.registry().register(socket.source(), token, interest)?;
+        let broker = self.guard.admit(Broker::new(host, port, layout::check_topic));
         let bytes_max = self.options.connection_bytes_max;
-        self.connections.insert(Connection::new(stream, broker, bytes_max, now));
+        self.connections.insert(Connection::new((socket, address), broker, bytes_max, now));
         self.count_open();
         let soon = now.after(FAST_TICK);
         self.next_tick = Some(self.next_tick.map_or(soon, |tick| tick.min(soon)));
@@ -231,6 +257,9 @@ impl EventLoop {
         match self.serve_within_budget(index, now) {
             Ok(true) => self.enqueue(index),
             Ok(false) => {}
+            Err(End::Gone) if self.connections[index].is_handshaking() => {
+                self.close(index, &End::Refused(Refusal::TlsHandshake));
+            }
             Err(end) => self.close(index, &end),
         }
     }
@@ -284,11 +313,15 @@ impl EventLoop {
             }
             let frame_bytes = arrived.frame.len();
             let was_holding = arrived.replies.is_holding();
-            self.service.serve(arrived.frame, arrived.broker, arrived.replies, now)?;
-            if arrived.replies.is_holding() && !was_holding {
+            let Arrived { frame, broker, replies } = arrived;
+            let served = self.service.serve(frame, broker, replies, now)?;
+            if replies.is_holding() && !was_holding {
                 self.holding.push(index);
             }
             connection.frame_handled(frame_bytes, now);
+            if served == Served::TurnedAway {
+                connection.turn_away();
+            }
         }
     }
 
@@ -350,6 +383,9 @@ impl EventLoop {
     fn close(&mut self, index: usize, end: &End) {
         if let End::Refused(refusal) = end {
             self.counters.refuse(*refusal);
+        }
+        if let Some(connection) = self.connections.get_mut(index) {
+            connection.socket.close();
         }
         self.holding.retain(|holding| *holding != index);
         self.connections.remove(index);

@@ -19,6 +19,7 @@ mod connection;
 mod control;
 mod dedupe;
 mod event_loop;
+mod guard;
 mod judge;
 mod listener;
 mod options;
@@ -48,10 +49,13 @@ use mio::Waker;
 use crate::clock::Clock;
 use crate::receiver::control::Control;
 use crate::receiver::event_loop::EventLoop;
+use crate::receiver::guard::Guard;
 use crate::receiver::service::Service;
 use crate::receiver::stats::Counters;
 use crate::receiver::store::Store;
 
+pub use crate::transport::tls::Files as TlsFiles;
+pub use guard::GuardError;
 pub use options::Options;
 pub use options::Sync;
 pub use stats::Refusal;
@@ -70,6 +74,9 @@ pub enum ReceiverError {
     /// The directory cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Certificates or users cannot be used.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {
@@ -121,6 +128,7 @@ impl Receiver {
     pub fn start(options: Options) -> Result<Self, ReceiverError> {
         options.check().map_err(ReceiverError::Options)?;
         let clock = Clock::start();
+        let guard = Guard::new(&options, clock.moment())?;
         let store = Store::open(&options, clock.moment())?;
         let address = options.listen;
         let listen = |error| ReceiverError::Listen { address, error };
@@ -132,7 +140,7 @@ impl Receiver {
         let stopper = Stopper { clock, control: Arc::clone(&control) };
         let service = Service::new(store, &options, Arc::clone(&counters));
         let shared = (control, Arc::clone(&counters));
-        let event_loop = EventLoop::new(poll, listener, service, options, clock, shared)?;
+        let event_loop = EventLoop::new(poll, listener, (service, guard), options, clock, shared)?;
         let thread = std::thread::Builder::new()
             .name("logdrive-recv".to_owned())
             .spawn(move || event_loop.run())?;

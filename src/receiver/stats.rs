@@ -30,7 +30,16 @@ refusals! {
     Malformed = "malformed";
     /// Connection closed: a frame announced more than `frame_bytes_max`.
     FrameTooLarge = "frame_too_large";
-    /// Connection closed: no whole first frame within `first_frame_timeout`.
+    /// Connection closed: TLS's handshake failed, or the client left before its end.
+    TlsHandshake = "tls_handshake";
+    /// Connection closed: wrong user or password.
+    AuthenticationFailed = "authentication_failed";
+    /// Connection closed: a request came before the client was authenticated.
+    Unauthenticated = "unauthenticated";
+    /// Connection closed: its address had `connections_per_address_max` already.
+    TooManyFromAddress = "too_many_from_address";
+    /// Connection closed: neither handshake, authentication nor a whole first
+    /// frame within `first_frame_timeout`.
     FirstFrameTimeout = "first_frame_timeout";
     /// Connection closed: a begun frame made too little progress.
     TooSlow = "too_slow";
@@ -67,6 +76,7 @@ pub(crate) struct Counters {
     pub bytes: AtomicU64,
     pub duplicates: AtomicU64,
     pub storage_errors: AtomicU64,
+    pub credentials_failures: AtomicU64,
     refused: [AtomicU64; Refusal::ALL.len()],
 }
 
@@ -94,6 +104,7 @@ impl Counters {
             bytes: load(&self.bytes),
             duplicates: load(&self.duplicates),
             storage_errors: load(&self.storage_errors),
+            credentials_failures: load(&self.credentials_failures),
             refused: Refusal::ALL
                 .iter()
                 .map(|reason| (*reason, load(&self.refused[*reason as usize])))
@@ -126,6 +137,8 @@ pub struct Stats {
     pub duplicates: u64,
     /// Writes and syncs that the operating system refused.
     pub storage_errors: u64,
+    /// Looks that found changed certificates or users that cannot be used; the old ones are used on.
+    pub credentials_failures: u64,
     /// What was refused, by reason; reasons that never occurred are left out.
     pub refused: Vec<(Refusal, u64)>,
 }
