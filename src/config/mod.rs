@@ -92,8 +92,8 @@ impl Config {
 
     /// The defaults and a URL: `scheme://host:port,host:port/topic?name=value&name=value`.
     ///
-    /// Schemes are `kafka` and `receivers`, and the same with `+tls`. A host without a port has 9092; IPv6 addresses stand
-    /// in brackets; `%XX` escapes are decoded in the topic and in the parameters, `+` is a plus.
+    /// Schemes are `kafka` and `receivers`, and the same with `+tls`. A host without a port has 9092;
+    /// IPv6 addresses stand in brackets; `%XX` escapes are decoded in the topic and in the parameters, `+` is a plus.
     /// At most 64 KiB and 256 hosts.
     ///
     /// # Errors

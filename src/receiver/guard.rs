@@ -1,7 +1,7 @@
 //! Who may connect: encryption and users of a receiver, read at its start and again when they change.
 //!
-//! Looks at its files at most every [`LOOK_AGAIN`], when somebody connects. What cannot be used is counted, and what was
-//! known goes on being used; connections that stand are left as they are.
+//! Looks at its files at most every [`LOOK_AGAIN`], when somebody connects. What cannot be used is counted, and what
+//! was known goes on being used; connections that stand are left as they are.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;

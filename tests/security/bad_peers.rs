@@ -1,4 +1,5 @@
-//! Peers that are not who they say, or speak no proper TLS: not one byte of payload, and all is well once they are mended.
+//! Peers that are not who they say, or speak no proper TLS: not one byte of payload, and all is well once they
+//! are mended.
 
 use logdrive::Client;
 use logdrive::Config;

@@ -205,8 +205,8 @@ impl Sender {
         }
     }
 
-    fn set_endpoints(&mut self, now: Moment) {
-        // Refused only beyond the fleet's limit of endpoints: then the known ones stay.
+    pub(super) fn set_endpoints(&mut self, now: Moment) {
+        // Refused only beyond the fleet's limit of endpoints, which no URL reaches: then the known ones stay.
         let _known_stay = self.fleet.set_endpoints(now, &self.endpoints);
     }
 

@@ -148,8 +148,9 @@ impl Sender {
         }
         self.is_running = true;
         let now = self.clock.moment();
-        // The URL's hosts are distinct and fewer than the fleet's limit: the configuration checked that.
-        let _checked = self.fleet.set_endpoints(now, &self.endpoints);
+        if self.credentials.keyring().is_some() {
+            self.set_endpoints(now);
+        }
         while !self.handover.sender_stops() {
             if self.step().is_err() {
                 // The poller itself failed, for lack of memory. Try again, never spin.

@@ -63,6 +63,8 @@ impl Sender {
     /// Looks after the credentials; where they changed, the lanes that stand are moved to them.
     pub(super) fn check_credentials(&mut self, now: Moment) {
         if self.credentials.poll(now) {
+            // The first token may have been waited for: there was no use in connecting without it.
+            self.set_endpoints(now);
             for index in 0..self.connections.len() {
                 self.retire_outdated(now, LaneId(index as u32));
             }
