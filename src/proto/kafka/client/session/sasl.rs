@@ -153,3 +153,6 @@ impl Session {
 fn printable(words: &str) -> String {
     words.chars().take(WORDS_MAX).flat_map(char::escape_debug).collect()
 }
+
+#[cfg(all(test, feature = "cli"))]
+mod tests;
