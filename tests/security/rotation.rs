@@ -50,7 +50,6 @@ fn certificates_are_changed_under_load_and_nothing_is_lost() {
         client.stats().sender.delivered
     };
     let delivered = log_until("it works", &|stats| stats.sender.delivered > 0);
-
     // Half of a pair is used by nobody, and holds nothing up.
     let writer = new.issue("writer");
     certificates::write(&certificate, &writer.certificate);
@@ -68,7 +67,6 @@ fn certificates_are_changed_under_load_and_nothing_is_lost() {
             && sender.rebinds > before.rebinds
             && sender.delivered > delivered
     });
-
     // The new authority beside the old one, a new certificate of the server, then the new one alone.
     bundle(&[&old, &new], trusted.clone());
     let delivered = log_until("both authorities are trusted", &|stats| {
@@ -81,7 +79,6 @@ fn certificates_are_changed_under_load_and_nothing_is_lost() {
     });
     let alone = client.stats().sender.delivered;
     log_until("and goes on being known", &|stats| stats.sender.delivered > alone + 1_000);
-
     client.flush(wait::PATIENCE).unwrap();
     let stats = client.close(wait::PATIENCE).unwrap();
     let sender = &stats.sender;
