@@ -19,7 +19,7 @@ mod config;
 mod material;
 #[cfg(feature = "tls")]
 mod session;
-#[cfg(all(test, feature = "tls"))]
+#[cfg(test)]
 mod tests;
 #[cfg(feature = "tls")]
 mod unverified;

@@ -1,5 +1,7 @@
 //! Sessions over real sockets: bytes both ways, ends of every kind, and material that cannot be used.
 
+#![cfg(feature = "tls")]
+
 use std::io;
 use std::io::IoSlice;
 use std::net::TcpListener;

@@ -166,7 +166,7 @@ pub struct Session {
 #[derive(Debug)]
 enum Phase {
     Negotiating,
-    Authenticating(sasl::Pending),
+    Authenticating(Box<sasl::Pending>),
     Ready(Versions),
     Ended(SessionError),
 }

@@ -68,7 +68,7 @@ enum State {
     /// A message behind the token is the server's reason for refusing it.
     Token,
     #[cfg(feature = "tls")]
-    Scram(Scram),
+    Scram(Box<Scram>),
 }
 
 impl std::fmt::Debug for Exchange {
@@ -91,7 +91,7 @@ impl Exchange {
             #[cfg(feature = "tls")]
             Credentials::Scram { hash, username, password } => {
                 let (scram, message) = Scram::start(*hash, username, password.clone(), nonce);
-                (Self(State::Scram(scram)), message)
+                (Self(State::Scram(Box::new(scram))), message)
             }
             Credentials::OauthBearer { token } => {
                 let message = joined(&[b"n,,\x01auth=Bearer ", token.expose(), b"\x01\x01"]);

@@ -87,7 +87,8 @@ impl Session {
         let mechanism = credentials.mechanism();
         let (exchange, first) = Exchange::start(credentials, nonce);
         let first = Some(Secretly(first));
-        self.phase = Phase::Authenticating(Pending { versions, authenticate, exchange, first });
+        let pending = Pending { versions, authenticate, exchange, first };
+        self.phase = Phase::Authenticating(Box::new(pending));
         let request = sasl_handshake::Request { mechanism };
         self.ask(now, handshake, Kind::SaslHandshake, |writer| request.encode(writer))?;
         Ok(())
@@ -154,5 +155,5 @@ fn printable(words: &str) -> String {
     words.chars().take(WORDS_MAX).flat_map(char::escape_debug).collect()
 }
 
-#[cfg(all(test, feature = "cli"))]
+#[cfg(test)]
 mod tests;

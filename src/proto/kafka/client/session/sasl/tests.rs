@@ -1,5 +1,7 @@
 //! A session and our own receiver's side of SASL, byte by byte; and what a hostile broker may say.
 
+#![cfg(feature = "cli")]
+
 use super::*;
 use crate::proto::kafka::broker::Broker;
 use crate::proto::kafka::broker::BrokerError;
