@@ -115,6 +115,8 @@ pub struct SenderStats {
     pub credentials_failures: u64,
     /// Why, if the last look at them failed. Never holds a secret.
     pub credentials_failure: String,
+    /// How often the discovery (`discovery`) gave no list; what was known stayed in use.
+    pub discovery_failures: u64,
     /// By receiver.
     pub receivers: Vec<ReceiverStats>,
 }

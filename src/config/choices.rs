@@ -95,6 +95,17 @@ choices! {
         /// A token that somebody else issued.
         OauthBearer = "OAUTHBEARER",
     }
+    /// Who says where the receivers are (`discovery`).
+    Discovery {
+        /// The URL: its hosts are the receivers, or a cluster's bootstrap servers.
+        Hosts = "hosts",
+        /// DNS: the URL's hosts are names whose SRV records list them.
+        Srv = "srv",
+        /// The file `discovery.file`; until it can be read, the URL's hosts.
+        File = "file",
+        /// ZooKeeper: the URL's hosts are its servers, `discovery.path` the node above the receivers'.
+        ZooKeeper = "zookeeper",
+    }
     /// Whose word an acknowledgement is (`acks`).
     Acks {
         /// Every in-sync replica's.

@@ -35,6 +35,7 @@ mod cluster;
 mod connection;
 mod dispatch;
 mod flights;
+mod hosts;
 mod lanes;
 mod open;
 mod outcome;
@@ -43,10 +44,10 @@ mod report;
 mod spaces;
 
 use cluster::Inquiry;
-use cluster::bootstrap;
 use connection::Connection;
 use flights::Flights;
 use flights::OWN;
+use hosts::Hosts;
 use spaces::Producer;
 use spaces::Spaces;
 
@@ -92,6 +93,7 @@ pub struct Sender {
     handover: Arc<Handover>,
     counters: Arc<Counters>,
     seed: u64,
+    hosts: Hosts,
     endpoints: Vec<fleet::Endpoint>,
     fleet: Fleet,
     connections: Vec<Option<Connection>>,
@@ -111,7 +113,8 @@ impl Sender {
         let Parts { own, placement, settings, clock, poller, credentials, gate, handover, .. } =
             parts;
         let Parts { counters, seed, .. } = parts;
-        let endpoints = bootstrap(&settings);
+        let hosts = Hosts::new(&settings);
+        let endpoints = hosts.endpoints();
         let is_idempotent = settings.session.idempotence && settings.session.acks == Acks::All;
         let window = settings.fleet.lane_batches_in_flight_max as usize;
         let now = clock.moment();
@@ -130,6 +133,7 @@ impl Sender {
             handover,
             counters,
             seed,
+            hosts,
             endpoints,
             connections: Vec::new(),
             flights: Flights::new(own),
@@ -148,9 +152,8 @@ impl Sender {
         }
         self.is_running = true;
         let now = self.clock.moment();
-        if self.credentials.keyring().is_some() {
-            self.set_endpoints(now);
-        }
+        self.hosts.start(&self.settings, self.poller.waker());
+        self.set_endpoints(now);
         while !self.handover.sender_stops() {
             if self.step().is_err() {
                 // The poller itself failed, for lack of memory. Try again, never spin.
@@ -190,6 +193,7 @@ impl Sender {
         self.fleet.handle_timeout(now);
         self.check_sessions(now);
         self.check_credentials(now);
+        self.take_hosts(now);
         self.resolve_again(now);
         self.ask_cluster(now);
         let is_settled = self.settle_all(now);
@@ -225,6 +229,7 @@ impl Sender {
         let resolved_at = *self.resolved_at.get_or_insert(now);
         if now.since(resolved_at) >= interval {
             self.resolved_at = Some(now);
+            self.hosts.start(&self.settings, self.poller.waker());
             for endpoint in &self.endpoints {
                 self.resolver.request(endpoint.id, &endpoint.host, endpoint.port);
             }
