@@ -38,6 +38,8 @@ pub(crate) struct LazyClient {
     waits_for_room: bool,
     level: AtomicU8,
     is_closed: AtomicBool,
+    /// Whether closing left nothing.
+    is_settled: AtomicBool,
     /// The process in which a thread is starting the client now; 0 for none.
     started_by: AtomicU64,
     clock: Clock,
@@ -60,6 +62,7 @@ impl LazyClient {
             waits_for_room: settings.ring.full == RingFull::Block,
             level: AtomicU8::new(Severity::Trace as u8),
             is_closed: AtomicBool::new(false),
+            is_settled: AtomicBool::new(false),
             started_by: AtomicU64::new(0),
             clock: Clock::start(),
             retry_at: AtomicU64::new(0),
@@ -173,29 +176,39 @@ impl LazyClient {
         outcome.ok()
     }
 
-    /// Waits until what was accepted is acknowledged. False after `deadline`. Call it detached.
+    /// Waits until what was accepted is acknowledged. False after `deadline`; of a closed client, whether that
+    /// was so when it was closed. Call it detached.
     ///
     /// Raises what a signal's handler raises.
     pub(crate) fn flush(&self, deadline: Duration) -> PyResult<bool> {
-        let Some(client) = self.client.get() else { return Ok(true) };
-        let mut raised = Ok(());
-        let look_at_signals = || {
-            raised = Python::attach(|py| py.check_signals());
-            raised.is_ok()
-        };
-        let outcome = client.flush_in_steps(deadline, SIGNALS_EVERY, look_at_signals);
-        raised.map(|()| outcome.is_ok())
+        match self.client.get() {
+            // Acquire: partner is the store in `close`.
+            _ if self.is_closed() => Ok(self.is_settled.load(Ordering::Acquire)),
+            Some(client) => wait(client, deadline),
+            None => Ok(true),
+        }
     }
 
-    /// Flushes until `deadline`, then refuses everything. True where nothing is left. Call it detached.
+    /// Flushes until `deadline`, then refuses everything. True where nothing is left; a second call says what the
+    /// first one did. Call it detached.
     pub(crate) fn close(&self, deadline: Duration) -> PyResult<bool> {
-        // Release: partner is the load in `is_closed`.
-        let was_closed = self.is_closed.swap(true, Ordering::AcqRel);
-        let Some(client) = self.client.get() else { return Ok(true) };
-        let flushed = self.flush(deadline);
-        let rest = if matches!(flushed, Ok(true)) { self.close_deadline } else { Duration::ZERO };
-        let closed = client.clone().close(rest).is_ok();
-        flushed.map(|flushed| was_closed || (flushed && closed))
+        // AcqRel: partner is the load in `is_closed`.
+        if self.is_closed.swap(true, Ordering::AcqRel) {
+            // Acquire: partner is the store below.
+            return Ok(self.is_settled.load(Ordering::Acquire));
+        }
+        let Some(client) = self.client.get() else {
+            // Release: partners are the loads above and in `flush`.
+            self.is_settled.store(true, Ordering::Release);
+            return Ok(true);
+        };
+        let waited = wait(client, deadline);
+        // What other threads logged meanwhile is not waited for if there was no end to the rest.
+        let rest = if matches!(waited, Ok(true)) { self.close_deadline } else { Duration::ZERO };
+        let is_settled = client.clone().close(rest).is_ok();
+        // Release: as above.
+        self.is_settled.store(is_settled, Ordering::Release);
+        waited.map(|_| is_settled)
     }
 
     /// The figures; those of the core and what was refused before there was one.
@@ -214,6 +227,17 @@ impl LazyClient {
         }
         snapshot
     }
+}
+
+/// A flush that looks at Python's signals now and then.
+fn wait(client: &Client, deadline: Duration) -> PyResult<bool> {
+    let mut raised = Ok(());
+    let look_at_signals = || {
+        raised = Python::attach(|py| py.check_signals());
+        raised.is_ok()
+    };
+    let outcome = client.flush_in_steps(deadline, SIGNALS_EVERY, look_at_signals);
+    raised.map(|()| outcome.is_ok())
 }
 
 impl Drop for LazyClient {
