@@ -31,6 +31,15 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How often a wait looks at Python's signals.
 const SIGNALS_EVERY: Duration = Duration::from_millis(100);
 
+/// Whether the interpreter is ending.
+static IS_END: AtomicBool = AtomicBool::new(false);
+
+/// Says whether the interpreter is ending: closing waits for nothing any more then.
+pub(crate) fn set_end(is_end: bool) {
+    // Relaxed: see where it is read.
+    IS_END.store(is_end, Ordering::Relaxed);
+}
+
 /// See the module's head.
 pub(crate) struct LazyClient {
     config: Config,
@@ -241,11 +250,14 @@ fn wait(client: &Client, deadline: Duration) -> PyResult<bool> {
 }
 
 impl Drop for LazyClient {
-    /// Closes the client, which may wait for `close.deadline`: not while other threads wait for the interpreter.
+    /// Closes the client, which may wait for `close.deadline`: not while other threads wait for the interpreter,
+    /// and not at its end, where everything was flushed before.
     fn drop(&mut self) {
-        let client = std::mem::take(&mut self.client);
-        if client.get().is_some() {
-            Python::attach(|py| py.detach(|| drop(client)));
-        }
+        let Some(client) = self.client.get().cloned() else { return };
+        // Relaxed: set by this thread, or by the one that ends the interpreter.
+        let is_end = IS_END.load(Ordering::Relaxed);
+        let deadline = if is_end { Duration::ZERO } else { self.close_deadline };
+        // What is not delivered stays stored; there is nobody left to tell.
+        let _stored = Python::attach(|py| py.detach(|| client.close(deadline)));
     }
 }

@@ -25,4 +25,10 @@ mod _native {
     use crate::logger::Logger;
     #[pymodule_export]
     use crate::records::RecordHandler;
+
+    /// Says whether the interpreter is ending: clients that are collected then wait for nothing.
+    #[pyo3::pyfunction]
+    fn _set_end(is_end: bool) {
+        crate::lazy::set_end(is_end);
+    }
 }

@@ -17,6 +17,8 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
+from logdrive import _native
+
 if TYPE_CHECKING:
     from logdrive._client import Client
 
@@ -46,11 +48,10 @@ def patience(asked: float | None) -> float | None:
 
 
 def _flush_all() -> None:
-    global _is_ending
     deadline = time.monotonic() + _FLUSH_SECONDS_MAX
     for client in clients():
         client.flush(max(0.0, deadline - time.monotonic()))
-    _is_ending = True
+    _set_ending(True)
 
 
 def _finalize_with_multiprocessing() -> None:
@@ -60,9 +61,14 @@ def _finalize_with_multiprocessing() -> None:
         util.Finalize(None, _flush_all, exitpriority=_FINALIZER_PRIORITY)
 
 
-def _after_fork_in_child() -> None:
+def _set_ending(is_ending: bool) -> None:
     global _is_ending
-    _is_ending = False
+    _is_ending = is_ending
+    _native._set_end(is_ending)
+
+
+def _after_fork_in_child() -> None:
+    _set_ending(False)
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
         # The child forgets its parent's finalizers next, and then asks those who want to know of the fork.
