@@ -149,12 +149,8 @@ impl LazyClient {
                 continue;
             }
             // Acquire/Relaxed: partner is the release below. One left behind by a parent is taken over.
-            let taken = self.started_by.compare_exchange(
-                busy_with,
-                process,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            );
+            let (success, failure) = (Ordering::Acquire, Ordering::Relaxed);
+            let taken = self.started_by.compare_exchange(busy_with, process, success, failure);
             if taken.is_err() {
                 continue;
             }

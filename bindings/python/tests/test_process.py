@@ -232,7 +232,6 @@ def test_killed_by_a_signal_nothing_accepted_is_lost(programs, receiver):
     receiver.verified()
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="before, the interpreters share the module itself")
 def test_subinterpreters_are_refused_clearly(programs):
     source = """
 try:
@@ -252,4 +251,8 @@ else:
 interpreters.run_string(inner, program)
 """
     output = programs.run(source)
-    assert output.startswith("ImportError") and "interpreter" in output
+    if sys.version_info >= (3, 12):
+        assert output.startswith("ImportError") and "interpreter" in output
+    else:
+        # The interpreters share the module itself, and the one lock; nobody asks it.
+        assert output == "imported\n"
