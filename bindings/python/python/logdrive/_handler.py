@@ -31,14 +31,13 @@ class Handler(_native.RecordHandler, logging.Handler):
         flush_timeout: float | None = None,
         **options: Any,
     ) -> None:
+        self._own: Client | None = None
         if isinstance(target, str):
             target = self._own = Client(target, **options)
         elif not isinstance(target, Logger):
             raise TypeError(f"target is a client, a stream or a URL, not {type(target).__name__}")
         elif options:
             raise TypeError("options are for a client of the handler's own, which a URL opens")
-        else:
-            self._own = None
         logging.Handler.__init__(self, level)
         self.target = target
         self.flush_timeout = flush_timeout
@@ -48,7 +47,8 @@ class Handler(_native.RecordHandler, logging.Handler):
         super().__init_subclass__(**arguments)
         if cls.emit is not Handler.emit or cls.format is not Handler.format:
             if cls.handle is Handler.handle:
-                cls.handle = logging.Handler.handle
+                # Through `setattr`, which is how a type checker lets a method be replaced.
+                setattr(cls, "handle", logging.Handler.handle)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Sends one record, formatted; called by `handle` where that is not done natively."""
