@@ -93,8 +93,7 @@ def handler(number, frame):
 signal.signal(signal.SIGALRM, handler)
 signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
 logged = 0
-end = time.monotonic() + 30
-while handled < 50 and time.monotonic() < end:
+while handled < 50 and logged < 200_000:
     logged += client.info("from the loop", text="x" * 100)
 signal.setitimer(signal.ITIMER_REAL, 0)
 assert client.flush(30)
@@ -177,7 +176,7 @@ stop = threading.Event()
 def forever(name):
     while not stop.is_set():
         client.info(name)
-        time.sleep(0)
+        time.sleep(0.001)
 threads = [threading.Thread(target=forever, args=(f"thread {n}",)) for n in range(3)]
 for thread in threads: thread.start()
 for child in range(20):
