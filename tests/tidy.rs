@@ -95,6 +95,7 @@ const ORDERINGS_IN: &[&str] = &[
     "src/receiver/",
     "src/bin/",
     "bindings/c/",
+    "bindings/python/",
 ];
 
 const ORDERINGS: &[&str] = &["Relaxed", "Acquire", "Release", "AcqRel", "SeqCst"];

@@ -147,17 +147,26 @@ struct BatcherThread {
     adoption: Adoption,
 }
 
+/// Whether there is a place for a slot: makes an empty one and removes it. Starts nothing.
+pub fn probe(settings: &Settings) -> Result<(), StartError> {
+    let slot = roots(settings).create()?;
+    // One that cannot be removed is empty, and removed by the next process of the name.
+    let _left_behind = slot.remove();
+    Ok(())
+}
+
+fn roots(settings: &Settings) -> Roots {
+    let (ring, spool) = (&settings.ring, &settings.spool);
+    Roots::new(ring.dir.as_deref(), spool.dir.as_deref(), &settings.client.name)
+}
+
 impl Pipeline {
     /// Makes the slot, maps the arena, opens the spool. Touches the disk, not the network.
     ///
     /// Threads start with the first record (see `threads`), or now where dead processes of the name left something.
     /// Where this fails nothing is left behind.
     pub fn start(settings: Arc<Settings>, clock: Clock) -> Result<Self, StartError> {
-        let roots = Roots::new(
-            settings.ring.dir.as_deref(),
-            settings.spool.dir.as_deref(),
-            &settings.client.name,
-        );
+        let roots = roots(&settings);
         let slot = roots.create()?;
         match Stores::make(&slot, &settings) {
             Ok(stores) => Ok(Self::assemble(settings, clock, roots, slot, stores)),
