@@ -31,6 +31,7 @@
 //! |---|---|
 //! | [`Client`], [`Logger`] | what an application holds |
 //! | [`config`] | option names, defaults, ranges: one table |
+//! | [`Event`] | what a callback of the application is told |
 //! | [`record`] | one record's bytes in a ring |
 //! | `ring` | per-thread rings in one mapped arena; one release-store per record |
 //! | [`batch`] | Kafka's RecordBatch v2, codecs, batch identity |
@@ -55,6 +56,7 @@ mod client;
 pub mod clock;
 pub mod config;
 pub mod error;
+mod event;
 pub mod ids;
 #[cfg(feature = "cli")]
 pub mod inspect;
@@ -82,6 +84,7 @@ pub use client::Client;
 pub use config::Config;
 pub use error::Code;
 pub use error::Error;
+pub use event::Event;
 pub use logger::Logger;
 pub use record::Severity;
 pub use stats::Snapshot;

@@ -10,6 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("error", &[]),
     ("checksum", &[]),
+    ("event", &["ids"]),
     ("sync", &[]),
     ("clock", &["ids", "sys", "sync"]),
     ("sys", &["error", "sync"]),
@@ -21,7 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("transport", &["ids", "error"]),
     ("stats", &["sys", "sync", "ids"]),
     ("inspect", &["spool", "batch", "checksum", "ids", "error"]),
-    ("config", &["ring", "batch", "spool", "proto", "transport", "error"]),
+    ("config", &["ring", "batch", "spool", "proto", "transport", "event", "error"]),
     (
         "pipeline",
         &[
@@ -34,6 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sys",
             "sync",
             "checksum",
+            "event",
             "ids",
             "error",
             "clock",

@@ -13,6 +13,7 @@ use crate::config::table::SessionSettings;
 use crate::config::table::SpoolSettings;
 use crate::config::table::StreamSettings;
 use crate::config::table::TransportSettings;
+use crate::event::EventCallback;
 
 /// Where batches go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +67,8 @@ pub struct Settings {
     pub fleet: FleetSettings,
     /// Connections and names.
     pub transport: TransportSettings,
+    /// Is told of events.
+    pub on_event: Option<EventCallback>,
 }
 
 impl Settings {
@@ -90,13 +93,25 @@ pub(super) struct Groups {
     pub(super) session: SessionSettings,
     pub(super) fleet: FleetSettings,
     pub(super) transport: TransportSettings,
+    pub(super) on_event: Option<EventCallback>,
 }
 
 impl Groups {
     /// The settings, if there is a topic; every URL brings one.
     pub(super) fn with_target(self, target: Target) -> Option<Settings> {
-        let Self { stream, client, ring, batch, spool, session, fleet, transport } = self;
+        let Self { stream, client, ring, batch, spool, session, fleet, transport, on_event } = self;
         let topic = stream.topic?;
-        Some(Settings { target, topic, client, ring, batch, spool, session, fleet, transport })
+        Some(Settings {
+            target,
+            topic,
+            client,
+            ring,
+            batch,
+            spool,
+            session,
+            fleet,
+            transport,
+            on_event,
+        })
     }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::clock::Calibration;
 use crate::clock::Clock;
+use crate::event::Event;
 use crate::ids::InstanceId;
 use crate::ids::RingPosition;
 use crate::pipeline::commit::commit;
@@ -21,6 +22,7 @@ use crate::pipeline::encode::SLICE_BYTES_MAX;
 use crate::pipeline::encode::Ticket;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::handover::Source;
+use crate::pipeline::notifier::Notifier;
 use crate::pipeline::placement::Placement;
 use crate::pipeline::slots::Roots;
 use crate::pipeline::slots::Slot;
@@ -95,6 +97,8 @@ pub struct Adoption {
     pub counters: Arc<Counters>,
     /// Wakes the sender.
     pub sender: Waker,
+    /// Takes events.
+    pub notifier: Notifier,
 }
 
 impl Adoption {
@@ -107,7 +111,13 @@ impl Adoption {
             }));
             match adopted {
                 Ok(Ok(sources)) => {
-                    sources.into_iter().for_each(|source| self.handover.give(source))
+                    for source in sources {
+                        self.notifier.notify(Event::SlotAdopted {
+                            instance: source.slot.instance(),
+                            stored: source.reader.totals().stored_records,
+                        });
+                        self.handover.give(source);
+                    }
                 }
                 // The slot stays as it is, for the next try or for somebody's eyes; the others go on.
                 Ok(Err(_kept)) => self.counters.batch.spool_errors.add(1),

@@ -15,6 +15,7 @@ use crate::ids::Moment;
 use crate::pipeline::commit::commit;
 use crate::pipeline::encode::SealedGroup;
 use crate::pipeline::encode::Ticket;
+use crate::pipeline::fullness::Fullness;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::placement::Placement;
@@ -55,6 +56,8 @@ pub struct Links {
     pub counters: Arc<Counters>,
     /// Wakes the sender.
     pub sender: Waker,
+    /// Tells the application when the spool fills.
+    pub fullness: Fullness,
 }
 
 /// See the module's head.
@@ -311,6 +314,7 @@ impl Batcher {
             Ok(()) => {}
             Err(CommitError::Full { .. }) => {
                 counters.spool_full.add(1);
+                self.links.fullness.note_full(self.clock.moment());
                 if self.spool_full == SpoolFull::DropOldest {
                     self.links.handover.want_space();
                     self.links.sender.wake();
@@ -349,6 +353,9 @@ impl Batcher {
         self.writer.prepare();
         self.arena.populate_ahead(POPULATE_CHUNKS);
         let now = self.clock.moment();
+        if self.blocked.is_none() {
+            self.links.fullness.note_room(now);
+        }
         if self.writer.sync_due(now).is_err() {
             // What was committed since the last sync may not survive a power cut; it does survive us.
             self.links.counters.batch.spool_errors.add(1);

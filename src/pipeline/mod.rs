@@ -6,13 +6,15 @@
 //!                                    ^---- Handover, Gate, Counters ----^
 //! ```
 //!
-//! Two threads (`logdrive-batch`, `logdrive-send`), more with `workers` > 1, and a short-lived one while names are
-//! resolved. [`Pipeline::start`] wires them, [`Pipeline::begin_stop`] ends them; what is not delivered by then stays in
-//! the slot and is adopted by the next process of the same name.
+//! Two threads (`logdrive-batch`, `logdrive-send`), more with `workers` > 1, one for an event callback
+//! (`logdrive-event`), and a short-lived one while names are resolved. [`Pipeline::start`] wires them,
+//! [`Pipeline::begin_stop`] ends them; what is not delivered by then stays in the slot and is adopted by the next
+//! process of the same name.
 
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -24,9 +26,11 @@ use crate::pipeline::adopt::Adoption;
 use crate::pipeline::batcher::Batcher;
 use crate::pipeline::batcher::Links;
 use crate::pipeline::encode::Encoder;
+use crate::pipeline::fullness::Fullness;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::handover::Source;
+use crate::pipeline::notifier::Notifier;
 use crate::pipeline::sender::Sender;
 use crate::pipeline::slots::Roots;
 use crate::pipeline::slots::Slot;
@@ -52,10 +56,12 @@ mod adopt;
 mod batcher;
 mod commit;
 pub mod encode;
+mod fullness;
 mod gate;
 mod handover;
 mod losses;
 pub mod mapping;
+mod notifier;
 mod placement;
 mod sender;
 pub mod slots;
@@ -110,6 +116,7 @@ pub struct Pipeline {
     counters: Arc<Counters>,
     sender_waker: Waker,
     arena_is_private: bool,
+    notifier: Notifier,
     threads: Option<(JoinHandle<BatcherThread>, JoinHandle<Sender>)>,
 }
 
@@ -139,6 +146,7 @@ impl Pipeline {
         let placement = encode.placement.clone();
         let (gate, handover, counters) =
             (Arc::<Gate>::default(), Arc::<Handover>::default(), Arc::<Counters>::default());
+        let notifier = Notifier::new(settings.on_event.clone(), counters.clone());
         let workers = start_workers(&encode, settings.batch.workers, &counters)?;
         let batcher = Batcher::new(batcher::Parts {
             arena: arena.clone(),
@@ -149,6 +157,7 @@ impl Pipeline {
                 handover: handover.clone(),
                 counters: counters.clone(),
                 sender: sender_waker.clone(),
+                fullness: Fullness::new(notifier.clone()),
             },
             clock,
             settings: encode.batch.clone(),
@@ -162,6 +171,7 @@ impl Pipeline {
             handover: handover.clone(),
             counters: counters.clone(),
             sender: sender_waker.clone(),
+            notifier: notifier.clone(),
         };
         let sender = Sender::new(sender::Parts {
             own: Source { reader, writer: None, slot },
@@ -172,10 +182,11 @@ impl Pipeline {
             gate: gate.clone(),
             handover: handover.clone(),
             counters: counters.clone(),
+            notifier: notifier.clone(),
             seed: u64::from_le_bytes(instance.0[..8].try_into().unwrap_or_default()),
         });
         let batcher = BatcherThread { batcher, adoption: Some(adoption) };
-        let mut pipeline = Self {
+        Self {
             registry: Arc::new(Registry::new(arena)),
             clock,
             gate,
@@ -183,14 +194,23 @@ impl Pipeline {
             counters,
             sender_waker,
             arena_is_private,
+            notifier,
             threads: None,
-        };
-        pipeline.start_threads(batcher, sender)?;
-        Ok(pipeline)
+        }
+        .with_threads(batcher, sender)
+    }
+
+    fn with_threads(mut self, batcher: BatcherThread, sender: Sender) -> Result<Self, StartError> {
+        let started = self.start_threads(batcher, sender);
+        if started.is_err() {
+            self.notifier.stop(Duration::ZERO);
+        }
+        started.map(|()| self)
     }
 
     fn start_threads(&mut self, batcher: BatcherThread, sender: Sender) -> Result<(), StartError> {
         let counters = &self.counters;
+        self.notifier.start().map_err(StartError::io("start the events' thread"))?;
         let sender = supervise::start("logdrive-send", counters.clone(), sender, Sender::run)
             .map_err(StartError::io("start the sender's thread"))?;
         let started =
@@ -231,6 +251,8 @@ impl Pipeline {
             bytes_sealed: batch.bytes_out.value(),
             malformed: batch.malformed.value(),
             panics: batch.panics.value(),
+            events_lost: self.counters.events.lost.value(),
+            callback_panics: self.counters.events.panics.value(),
             spool_full: batch.spool_full.value(),
             spool_errors: batch.spool_errors.value(),
             spool_damages: batch.spool_damages.value(),
@@ -259,6 +281,7 @@ impl Pipeline {
             gate: self.gate.clone(),
             handover: self.handover.clone(),
             sender_waker: self.sender_waker.clone(),
+            notifier: self.notifier.clone(),
         })
     }
 }

@@ -22,6 +22,7 @@ use crate::ids::Moment;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::handover::Source;
+use crate::pipeline::notifier::Notifier;
 use crate::pipeline::placement::Placement;
 use crate::proto::fleet;
 use crate::proto::fleet::Fleet;
@@ -29,6 +30,7 @@ use crate::stats::Counters;
 use crate::transport::Poller;
 use crate::transport::Resolver;
 
+mod announce;
 mod bind;
 mod cluster;
 mod connection;
@@ -40,6 +42,7 @@ mod quota;
 mod report;
 mod spaces;
 
+use announce::Announcer;
 use cluster::Inquiry;
 use cluster::bootstrap;
 use connection::Connection;
@@ -72,6 +75,8 @@ pub struct Parts {
     pub handover: Arc<Handover>,
     /// Statistics.
     pub counters: Arc<Counters>,
+    /// Takes events.
+    pub notifier: Notifier,
     /// Seed of the random choices.
     pub seed: u64,
 }
@@ -93,6 +98,7 @@ pub struct Sender {
     flights: Flights,
     spaces: Spaces,
     tally: report::Tally,
+    announcer: Announcer,
     inquiry: Inquiry,
     resolved_at: Option<Moment>,
     /// What was read from a connection last; kept, so that it is not zeroed for each read.
@@ -103,8 +109,8 @@ pub struct Sender {
 impl Sender {
     /// A sender; to be run in one thread.
     pub fn new(parts: Parts) -> Self {
-        let Parts { own, placement, settings, clock, poller, gate, handover, counters, seed } =
-            parts;
+        let Parts { own, placement, settings, clock, poller, gate, handover, counters, .. } = parts;
+        let (notifier, seed) = (parts.notifier, parts.seed);
         let endpoints = bootstrap(&settings);
         let is_idempotent = settings.session.idempotence && settings.session.acks == Acks::All;
         let window = settings.fleet.lane_batches_in_flight_max as usize;
@@ -127,6 +133,7 @@ impl Sender {
             connections: Vec::new(),
             flights: Flights::new(own),
             tally: report::Tally::default(),
+            announcer: Announcer::new(notifier),
             resolved_at: None,
             read_buffer: vec![0; lanes::READ_BYTES],
             is_running: false,
