@@ -5,6 +5,8 @@
 //! calls the callback: that is `pipeline::notifier`.
 
 use std::fmt;
+use std::panic::RefUnwindSafe;
+use std::panic::UnwindSafe;
 use std::sync::Arc;
 
 use crate::ids::InstanceId;
@@ -53,6 +55,11 @@ pub enum Event {
 /// What [`Config::on_event`](crate::Config::on_event) was given. Two are equal if they are the same one.
 #[derive(Clone)]
 pub struct EventCallback(Arc<dyn Fn(&Event) + Send + Sync>);
+
+// Whoever calls it catches its panics and looks at nothing of its state; a client stays safe to use across
+// `catch_unwind`, whatever the callback holds.
+impl UnwindSafe for EventCallback {}
+impl RefUnwindSafe for EventCallback {}
 
 impl EventCallback {
     /// Wraps a function.

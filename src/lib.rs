@@ -30,6 +30,7 @@
 //! | module | what it owns |
 //! |---|---|
 //! | [`Client`], [`Logger`] | what an application holds |
+//! | `facade` | `log`, `tracing` and `slog` over a client (features of those names) |
 //! | [`config`] | option names, defaults, ranges: one table |
 //! | [`Event`] | what a callback of the application is told |
 //! | [`record`] | one record's bytes in a ring |
@@ -57,11 +58,14 @@ pub mod clock;
 pub mod config;
 pub mod error;
 mod event;
+#[cfg(any(feature = "log", feature = "tracing", feature = "slog"))]
+pub mod facade;
 pub mod ids;
 #[cfg(feature = "cli")]
 pub mod inspect;
 mod lineage;
 mod logger;
+mod own_thread;
 #[doc(hidden)]
 pub mod pipeline;
 #[doc(hidden)]

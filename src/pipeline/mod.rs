@@ -136,7 +136,6 @@ impl Pipeline {
         );
         let slot = roots.create()?;
         let (arena, ring_options, arena_is_private) = make_arena(&slot, &settings)?;
-        let arena = Arc::new(arena);
         let spool_options = spool_options(&slot, &settings)?;
         let instance = slot.instance();
         let (writer, reader) = spool::create(slot.spool_dir(), instance, &spool_options)?;
@@ -317,7 +316,7 @@ fn start_workers(
 fn make_arena(
     slot: &Slot,
     settings: &Settings,
-) -> Result<(Arena, ring::Options, bool), StartError> {
+) -> Result<(Arc<Arena>, ring::Options, bool), StartError> {
     let bytes = settings.ring.bytes_max.unwrap_or_else(|| automatic_arena_bytes(slot));
     let options = ring::Options {
         bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
@@ -334,7 +333,8 @@ fn make_arena(
             (private, true)
         }
     };
-    Ok((Arena::create(mapping, description, &options), options, is_private))
+    let arena = Arena::create(mapping, description, &options);
+    Ok((Arc::new(arena), options, is_private))
 }
 
 fn automatic_arena_bytes(slot: &Slot) -> u64 {

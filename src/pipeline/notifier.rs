@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use crate::event::Event;
 use crate::event::EventCallback;
+use crate::own_thread;
 use crate::pipeline::supervise;
 use crate::stats::Counters;
 
@@ -116,6 +117,8 @@ impl Notifier {
 
 impl Shared {
     fn run(&self) {
+        // What the callback logs is the application's.
+        own_thread::mark(false);
         while let Some(burst) = self.next_burst() {
             for _ in 0..burst {
                 let Some(event) = self.begin_call() else { break };

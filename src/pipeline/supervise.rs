@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::own_thread;
 use crate::stats::Counters;
 use crate::sys::signals;
 
@@ -27,6 +28,7 @@ pub fn start<T: Send + 'static>(
     // Inherited by the new thread, so that it never runs with a signal open.
     let _blocked = signals::block_all();
     builder.spawn(move || {
+        own_thread::mark(true);
         // Unwind safety: the bodies keep their state valid at every step, or repair it when called again.
         while catch_unwind(AssertUnwindSafe(|| body(&mut state))).is_err() {
             counters.batch.panics.add(1);
@@ -49,6 +51,15 @@ mod tests {
         });
         assert_eq!(thread.unwrap().join().unwrap(), 3);
         assert_eq!(counters.batch.panics.value(), 2);
+    }
+
+    #[cfg(any(feature = "log", feature = "tracing", feature = "slog"))]
+    #[test]
+    fn our_threads_know_that_they_are_ours() {
+        let thread =
+            start("test", Arc::default(), false, |is_ours| *is_ours = own_thread::is_ours());
+        assert!(thread.unwrap().join().unwrap());
+        assert!(!own_thread::is_ours());
     }
 
     #[test]

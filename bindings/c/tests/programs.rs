@@ -162,6 +162,21 @@ fn every_way_to_log_from_cpp_arrives_exactly() {
 }
 
 #[test]
+fn a_callback_that_throws_is_told_when_the_receiver_comes_and_goes() {
+    for options in [&["-std=c++17"][..], &["-std=c++17", "-fsanitize=address,undefined"]] {
+        let mut receiver = Receiver::start();
+        let program = support::compile("cpp/events.cpp", options, receiver.path());
+        let mut told =
+            Command::new(program).arg(receiver.url()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(told.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "up\n", "{options:?}");
+        receiver.kill();
+        assert!(told.wait().unwrap().success(), "{options:?}");
+    }
+}
+
+#[test]
 fn the_example_servers_log_every_request() {
     for source in ["examples/c/httpd.c", "examples/cpp/httpd.cpp"] {
         let receiver = Receiver::start();

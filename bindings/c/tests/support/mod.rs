@@ -155,6 +155,12 @@ impl Receiver {
         Self { child, address, dir }
     }
 
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// A URL for a program whose files lie in the receiver's directory, apart from other tests.
     pub fn url(&self) -> String {
         let dir = self.dir.path().display();
