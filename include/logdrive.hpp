@@ -226,14 +226,15 @@ class logger {
     try {
       if (text != nullptr) {
         std::size_t length = 0;
+        // Forwarded twice: a format refers to its arguments, it never moves from them.
         library::format_to(detail::bounded_output(text, detail::format_bytes, &length), format,
-                           arguments...);
+                           std::forward<Arguments>(arguments)...);
         if (length <= detail::format_bytes) {
           return logdrive_commit(handle_, text, length);
         }
         (void)logdrive_discard(handle_, std::exchange(text, nullptr));
       }
-      const std::string whole = library::format(format, arguments...);
+      const std::string whole = library::format(format, std::forward<Arguments>(arguments)...);
       return logdrive_log(handle_, number, whole.data(), whole.size());
     } catch (...) {
       if (text != nullptr) {

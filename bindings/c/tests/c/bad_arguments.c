@@ -232,6 +232,11 @@ static void sites_and_stats(void) {
   CHECK_CODE(logdrive_get_stats(NULL, &stats), INVALID);
   CHECK_CODE(logdrive_get_stats(client, &stats), LOGDRIVE_OK);
   CHECK(stats.struct_size == sizeof stats && stats.refused > 0 && stats.panics == 0);
+  /* As a program with the first header has it: nothing behind its members is touched. */
+  memset(&stats, 0xff, sizeof stats);
+  stats.struct_size = offsetof(logdrive_stats, events_lost);
+  CHECK_CODE(logdrive_get_stats(client, &stats), LOGDRIVE_OK);
+  CHECK(stats.panics == 0 && stats.events_lost == UINT64_MAX);
   memset(&newer, 0xff, sizeof newer);
   newer.known.struct_size = sizeof newer;
   CHECK_CODE(logdrive_get_stats(client, &newer.known), LOGDRIVE_OK);
