@@ -21,7 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("batch", &["record", "checksum", "ids", "error"]),
     ("spool", &["sys", "checksum", "ids", "error"]),
     ("proto", &["batch", "checksum", "ids", "error"]),
-    ("transport", &["ids", "error"]),
+    ("transport", &["own_thread", "ids", "error"]),
     ("stats", &["sys", "sync", "ids"]),
     ("inspect", &["spool", "batch", "checksum", "ids", "error"]),
     ("config", &["ring", "batch", "spool", "proto", "transport", "event", "error"]),

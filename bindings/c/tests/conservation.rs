@@ -1,5 +1,5 @@
-//! C and C++ programs with four threads, whose receiver is killed and comes back, and who are killed themselves: exactly
-//! what their calls returned from is there, by `logdrive verify` and line by line.
+//! C and C++ programs with four threads, whose receiver is killed and comes back, and which are killed themselves:
+//! exactly what their calls returned from is there, by `logdrive verify` and line by line.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod support;
