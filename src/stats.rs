@@ -63,6 +63,15 @@ pub struct BatchCounters {
     pub panics: Counter,
 }
 
+/// What became of events beside being told.
+#[derive(Debug, Default)]
+pub struct EventCounters {
+    /// Events that the callback was not told of.
+    pub lost: Counter,
+    /// Panics of the callback.
+    pub panics: Counter,
+}
+
 /// What one receiver or broker took.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReceiverStats {
@@ -134,6 +143,8 @@ pub struct SenderStats {
 pub struct Counters {
     /// The batcher's.
     pub batch: BatchCounters,
+    /// Of the event callback.
+    pub events: EventCounters,
     sender: Mutex<SenderStats>,
 }
 
@@ -163,6 +174,10 @@ pub struct Snapshot {
     pub malformed: u64,
     /// Panics of our threads that were caught; every one is a defect worth a report.
     pub panics: u64,
+    /// Events that the callback was not told of: it was too slow, or the client was closed meanwhile.
+    pub events_lost: u64,
+    /// Panics of the event callback that were caught; the application's, not ours.
+    pub callback_panics: u64,
     /// Commits that found the spool full.
     pub spool_full: u64,
     /// Commits that the file system refused.

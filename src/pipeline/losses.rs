@@ -40,7 +40,8 @@ impl Cause {
         }
     }
 
-    fn text(self) -> &'static str {
+    /// The name under which it is counted.
+    pub fn text(self) -> &'static str {
         match self {
             Cause::Dropped(reason) => reason.name(),
             Cause::Damaged => "damaged",

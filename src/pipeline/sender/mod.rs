@@ -23,6 +23,7 @@ use crate::pipeline::credentials::Watch;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::handover::Source;
+use crate::pipeline::notifier::Notifier;
 use crate::pipeline::placement::Placement;
 use crate::proto::fleet;
 use crate::proto::fleet::Fleet;
@@ -30,6 +31,7 @@ use crate::stats::Counters;
 use crate::transport::Poller;
 use crate::transport::Resolver;
 
+mod announce;
 mod bind;
 mod cluster;
 mod connection;
@@ -43,6 +45,7 @@ mod quota;
 mod report;
 mod spaces;
 
+use announce::Announcer;
 use cluster::Inquiry;
 use connection::Connection;
 use flights::Flights;
@@ -77,6 +80,8 @@ pub struct Parts {
     pub handover: Arc<Handover>,
     /// Statistics.
     pub counters: Arc<Counters>,
+    /// Takes events.
+    pub notifier: Notifier,
     /// Seed of the random choices.
     pub seed: u64,
 }
@@ -100,6 +105,7 @@ pub struct Sender {
     flights: Flights,
     spaces: Spaces,
     tally: report::Tally,
+    announcer: Announcer,
     inquiry: Inquiry,
     resolved_at: Option<Moment>,
     /// What was read from a connection last; kept, so that it is not zeroed for each read.
@@ -112,7 +118,7 @@ impl Sender {
     pub fn new(parts: Parts) -> Self {
         let Parts { own, placement, settings, clock, poller, credentials, gate, handover, .. } =
             parts;
-        let Parts { counters, seed, .. } = parts;
+        let Parts { counters, notifier, seed, .. } = parts;
         let hosts = Hosts::new(&settings);
         let endpoints = hosts.endpoints();
         let is_idempotent = settings.session.idempotence && settings.session.acks == Acks::All;
@@ -138,6 +144,7 @@ impl Sender {
             connections: Vec::new(),
             flights: Flights::new(own),
             tally: report::Tally::default(),
+            announcer: Announcer::new(notifier),
             resolved_at: None,
             read_buffer: vec![0; lanes::READ_BYTES],
             is_running: false,

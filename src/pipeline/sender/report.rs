@@ -54,10 +54,12 @@ impl Sender {
         let (damages, errors) = self.flights.take_troubles();
         for loss in self.flights.take_losses() {
             self.handover.add_loss(loss);
+            self.announcer.announce_loss(loss);
         }
         self.counters.batch.spool_damages.add(damages);
         self.counters.batch.spool_errors.add(errors);
         let stats = self.figures();
+        self.announcer.announce_receivers(&stats.receivers);
         *self.counters.sender() = stats;
         if let Some(through) = self.flights.resolved_through() {
             self.gate.resolve(through);
