@@ -51,6 +51,8 @@ pub struct BatchCounters {
     pub loss_reports: Counter,
     /// Places in spools that were found unreadable and copied to the quarantine.
     pub spool_damages: Counter,
+    /// Records that were rejected and are not among the dead letters: no room there, or no way to write them.
+    pub dead_letters_lost: Counter,
     /// Panics of our threads that were caught.
     pub panics: Counter,
 }
@@ -147,6 +149,8 @@ pub struct Snapshot {
     pub spool_errors: u64,
     /// Places in spools that were found unreadable; what is known of them lies in `quarantine/`.
     pub spool_damages: u64,
+    /// Records that were rejected and are not among the dead letters: no room there, or no way to write them.
+    pub dead_letters_lost: u64,
     /// Bytes of the arena.
     pub arena_bytes: u64,
     /// Percent of the arena's chunks in use.

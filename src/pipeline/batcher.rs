@@ -66,7 +66,7 @@ pub struct Batcher {
     links: Links,
     clock: Clock,
     settings: Arc<BatchSettings>,
-    placement: Option<Arc<Placement>>,
+    placement: Arc<Placement>,
     spool_full: SpoolFull,
     slice: Slice,
     spare_slices: Vec<Slice>,
@@ -111,7 +111,7 @@ pub struct Parts {
     /// Batch settings.
     pub settings: Arc<BatchSettings>,
     /// Where keyed records go, in Kafka mode.
-    pub placement: Option<Arc<Placement>>,
+    pub placement: Arc<Placement>,
     /// What to do when the spool is full.
     pub spool_full: SpoolFull,
 }
@@ -360,9 +360,8 @@ impl Batcher {
             let Calibration { ticks, wall_nanos, nanos_per_tick } = self.calibration;
             self.arena.store_time_anchor([ticks, wall_nanos, nanos_per_tick]);
         }
-        if let Some(placement) = &self.placement
-            && (placement.take_news() || self.anchored_at == Some(now))
-        {
+        let placement = &self.placement;
+        if placement.take_news() || self.anchored_at == Some(now) {
             // Once a second too: streams come up.
             placement.spread(&self.arena.streams());
         }

@@ -51,6 +51,7 @@ use crate::transport::Waker;
 mod adopt;
 mod batcher;
 mod commit;
+mod dead_letters;
 pub mod encode;
 mod gate;
 mod handover;
@@ -234,6 +235,7 @@ impl Pipeline {
             spool_full: batch.spool_full.value(),
             spool_errors: batch.spool_errors.value(),
             spool_damages: batch.spool_damages.value(),
+            dead_letters_lost: batch.dead_letters_lost.value(),
             arena_bytes: arena.bytes() as u64,
             arena_used_percent: (arena.used_share() * 100.0) as u8,
             arena_is_private: self.arena_is_private,

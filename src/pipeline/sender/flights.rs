@@ -6,10 +6,14 @@
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use crate::batch::SplitBatch;
 use crate::ids::LaneId;
 use crate::pipeline::handover::Source;
 use crate::pipeline::losses::Loss;
+use crate::pipeline::sender::division::Division;
+use crate::pipeline::sender::payload::Payload;
 use crate::pipeline::sender::spaces::SpaceId;
 use crate::spool::Binding;
 use crate::spool::Frame;
@@ -37,6 +41,25 @@ pub struct Flight {
     pub attempts: u32,
     /// How often an answer said that the batch itself is at fault; a lost connection says nothing of it.
     pub faults: u32,
+    /// How it is sent in parts; none for a batch that is sent as it is stored.
+    pub division: Option<Box<Division>>,
+    /// The part that is sent now, where it is divided.
+    pub piece: Option<Arc<SplitBatch>>,
+}
+
+impl Flight {
+    /// What is sent of it.
+    pub fn payload(&self) -> Payload {
+        match &self.piece {
+            Some(piece) => Payload::Part(piece.clone()),
+            None => Payload::Stored(self.frame.clone()),
+        }
+    }
+
+    /// Records that have no end yet.
+    pub fn records_left(&self) -> u32 {
+        self.division.as_ref().map_or(self.frame.record_count(), |division| division.left())
+    }
 }
 
 /// A batch that was read from a spool and has no lane yet.
@@ -60,6 +83,8 @@ impl Lookahead {
             lane: None,
             attempts: 0,
             faults: 0,
+            division: None,
+            piece: None,
         }
     }
 }
@@ -265,20 +290,23 @@ impl Flights {
         if let Some(source) = self.source(source) {
             source.reader.resolve(frame, resolution);
         }
+        let (records, delivered, rejected) = frame.ended_in_parts();
+        let ended = delivered + rejected;
         if source != OWN {
-            let records = u64::from(frame.record_count());
+            self.adopted_delivered += delivered;
+            self.adopted_dropped += rejected;
             match resolution {
                 Resolution::Delivered | Resolution::Unconfirmed => {
-                    self.adopted_delivered += records;
+                    self.adopted_delivered += records - ended;
                 }
-                Resolution::Dropped(_) => self.adopted_dropped += records,
+                Resolution::Dropped(_) => self.adopted_dropped += records - ended,
             }
         }
         if source == OWN {
             if let Resolution::Dropped(reason) = resolution {
                 self.losses.push(Loss {
-                    first_record: frame.first_record(),
-                    count: u64::from(frame.record_count()),
+                    first_record: frame.first_record() + ended,
+                    count: records - ended,
                     reason,
                 });
             }
@@ -290,6 +318,11 @@ impl Flights {
                 }
             }
         }
+    }
+
+    /// Records of our own were given up.
+    pub fn add_loss(&mut self, loss: Loss) {
+        self.losses.push(loss);
     }
 
     /// What was given up of our own since the last call.

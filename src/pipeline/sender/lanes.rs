@@ -9,6 +9,7 @@ use crate::ids::LaneId;
 use crate::ids::Moment;
 use crate::pipeline::sender::Sender;
 use crate::pipeline::sender::connection::Connection;
+use crate::pipeline::sender::flights::Flight;
 use crate::proto::fleet::Action;
 use crate::proto::fleet::Target;
 use crate::proto::kafka::client;
@@ -169,9 +170,9 @@ impl Sender {
         for index in 0..self.connections.len() {
             let lane = LaneId(index as u32);
             let flights = &self.flights;
-            let frame_of = |token| flights.get(token).map(|flight| flight.frame.clone());
+            let payload_of = |token| flights.get(token).map(Flight::payload);
             let Some(connection) = self.connections[index].as_mut() else { continue };
-            if connection.write(frame_of).is_err() {
+            if connection.write(payload_of).is_err() {
                 self.fail(now, lane);
                 happened = true;
                 continue;

@@ -10,15 +10,18 @@
 //! the spaces', every one about bytes the session's; this module carries them out. A binding is stored
 //! before the first byte of its batch is sent, and a retry sends the same bytes (I4).
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::batch::Codec;
 use crate::clock::Clock;
 use crate::config::Acks;
 use crate::config::Settings;
 use crate::config::TargetMode;
 use crate::ids::Moment;
+use crate::pipeline::dead_letters::DeadLetters;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::handover::Source;
@@ -33,9 +36,13 @@ mod bind;
 mod cluster;
 mod connection;
 mod dispatch;
+mod division;
 mod flights;
 mod lanes;
 mod outcome;
+mod parked;
+mod parts;
+mod payload;
 mod quota;
 mod report;
 mod spaces;
@@ -45,6 +52,7 @@ use cluster::bootstrap;
 use connection::Connection;
 use flights::Flights;
 use flights::OWN;
+use parked::Parked;
 use spaces::Producer;
 use spaces::Spaces;
 
@@ -58,8 +66,8 @@ const PASSES_MAX: u32 = 16;
 pub struct Parts {
     /// Our own spool.
     pub own: Source,
-    /// Where keyed records go, in Kafka mode.
-    pub placement: Option<Arc<Placement>>,
+    /// What is learned of topics.
+    pub placement: Arc<Placement>,
     /// The checked configuration.
     pub settings: Arc<Settings>,
     /// The clock.
@@ -78,7 +86,7 @@ pub struct Parts {
 
 /// See the module's head.
 pub struct Sender {
-    placement: Option<Arc<Placement>>,
+    placement: Arc<Placement>,
     settings: Arc<Settings>,
     clock: Clock,
     poller: Poller,
@@ -93,6 +101,10 @@ pub struct Sender {
     flights: Flights,
     spaces: Spaces,
     tally: report::Tally,
+    parked: Parked,
+    dead_letters: DeadLetters,
+    /// Codecs that the cluster does not take.
+    refused_codecs: HashSet<Codec>,
     inquiry: Inquiry,
     resolved_at: Option<Moment>,
     /// What was read from a connection last; kept, so that it is not zeroed for each read.
@@ -110,6 +122,9 @@ impl Sender {
         let window = settings.fleet.lane_batches_in_flight_max as usize;
         let now = clock.moment();
         let resolver = Resolver::new(poller.waker());
+        let slot_dir = own.slot.spool_dir();
+        let application_dir = slot_dir.parent().unwrap_or(slot_dir);
+        let dead_letters = DeadLetters::new(application_dir, settings.spool.dead_letters_bytes_max);
         Self {
             fleet: Fleet::new(now, fleet_options(&settings), seed),
             spaces: Spaces::new(settings.target.mode, window, is_idempotent),
@@ -127,6 +142,9 @@ impl Sender {
             connections: Vec::new(),
             flights: Flights::new(own),
             tally: report::Tally::default(),
+            parked: Parked::default(),
+            dead_letters,
+            refused_codecs: HashSet::new(),
             resolved_at: None,
             read_buffer: vec![0; lanes::READ_BYTES],
             is_running: false,

@@ -20,7 +20,6 @@ use crate::proto::kafka::errors::Action;
 use crate::proto::kafka::errors::Circumstances;
 use crate::proto::kafka::errors::ErrorCode;
 use crate::proto::kafka::errors::Fate;
-use crate::spool::DropReason;
 use crate::spool::Resolution;
 
 /// Pause before a refused batch is sent to its partition again.
@@ -79,7 +78,7 @@ impl Sender {
             log_start_offset: answer.log_start_offset,
         });
         match verdict.action {
-            Action::Acknowledge => self.finish(now, lane, token, Resolution::Delivered),
+            Action::Acknowledge => self.deliver(now, lane, token),
             Action::RetrySame { refresh_metadata }
             | Action::RetryRebindable { refresh_metadata } => {
                 if refresh_metadata {
@@ -93,7 +92,7 @@ impl Sender {
             Action::RetryThenQuarantine { retries_max } if faults < retries_max => {
                 self.blame(now, lane, token, verdict.fate);
             }
-            Action::VerifyChecksum if faults < 1 => {
+            Action::VerifyChecksum if faults < 1 && self.is_intact(token) => {
                 self.blame(now, lane, token, verdict.fate);
             }
             Action::BumpEpoch => self.bump(now, lane, token, id, &answer),
@@ -112,19 +111,20 @@ impl Sender {
             }
             Action::StopTopic | Action::StopTarget => {
                 self.inquiry.refresh();
+                self.spaces.get(id).is_stopped = self.settings.target.mode == TargetMode::Kafka;
                 self.refuse(now, lane, token, verdict.fate, RETRY_SLOWLY_AFTER);
             }
-            Action::Split => {
-                self.finish(now, lane, token, Resolution::Dropped(DropReason::TooLarge));
+            Action::VerifyChecksum if !self.is_intact(token) => {
+                self.quarantine(now, lane, token, &answer);
             }
-            Action::RetryThenQuarantine { .. }
+            // It may have been appended, so that parts of it could be there twice: it ends as a whole.
+            Action::RetryThenQuarantine { .. } => self.quarantine(now, lane, token, &answer),
+            Action::Split
             | Action::VerifyChecksum
             | Action::Quarantine
             | Action::DropRecords
             | Action::ClampTimestamps
-            | Action::ReencodeCodec => {
-                self.finish(now, lane, token, Resolution::Dropped(DropReason::Rejected));
-            }
+            | Action::ReencodeCodec => self.divide(now, lane, token, &answer, verdict.action),
         }
     }
 
@@ -143,7 +143,7 @@ impl Sender {
     }
 
     /// The batch is done with: delivered, unconfirmed or given up.
-    fn finish(&mut self, now: Moment, lane: LaneId, token: u64, resolution: Resolution) {
+    pub(super) fn finish(&mut self, now: Moment, lane: LaneId, token: u64, resolution: Resolution) {
         let is_given_up = matches!(resolution, Resolution::Dropped(_));
         if is_given_up {
             self.fleet.handle_returned(now, lane, token);
@@ -157,7 +157,8 @@ impl Sender {
     pub(super) fn settle(&mut self, token: u64, resolution: Resolution) {
         let Some(flight) = self.flights.resolve(token, resolution) else { return };
         let Some(id) = flight.space else {
-            if self.settings.target.mode == TargetMode::Kafka {
+            // A batch without a partition waits for its topic, in no space.
+            if self.settings.target.mode == TargetMode::Kafka && flight.partition >= 0 {
                 let id = self.spaces.of_partition(flight.frame.topic(), flight.partition);
                 self.spaces.get(id).let_go(token);
             }
@@ -165,6 +166,8 @@ impl Sender {
         };
         let space = self.spaces.get(id);
         space.let_go(token);
+        // The next batch finds out again.
+        space.is_stopped = false;
         space.unacknowledged_bytes =
             space.unacknowledged_bytes.saturating_sub(flight.frame.bytes());
         if let Some(sequences) = &mut space.sequences {
@@ -190,6 +193,10 @@ impl Sender {
     /// The batch goes to its partition again, at `resend_at` at the earliest; in Kafka mode.
     fn put_back(&mut self, token: u64, fate: Fate, resend_at: Moment) {
         let Some(flight) = self.flights.get_mut(token) else { return };
+        if flight.partition < 0 {
+            // It waits for its topic, and was never sent.
+            return;
+        }
         flight.lane = None;
         let topic = flight.frame.topic().to_owned();
         let numbered_by = flight.space;

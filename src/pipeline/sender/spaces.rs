@@ -58,6 +58,8 @@ pub struct Space {
     pub resend_at: Option<Moment>,
     /// The producer id is of no use here any more.
     pub wants_new_producer: bool,
+    /// The cluster forbids or cannot take what goes here until somebody changes that.
+    pub is_stopped: bool,
     /// Batches that go to this partition before any new one, oldest first: those that an earlier
     /// process bound (sent one at a time, under their old numbers), those that are bound to the partition by a key
     /// and found it closed, and, where batches are not numbered, those that were refused.
@@ -141,6 +143,12 @@ impl Spaces {
     /// How many partitions the topic has, once that is known.
     pub fn partition_count(&self, topic: &str) -> Option<NonZeroU32> {
         self.partition_counts.get(topic).copied()
+    }
+
+    /// Whether any partition of the topic has a leader and is not stopped.
+    pub fn is_writable(&self, topic: &str) -> bool {
+        let is_open = |space: &Space| space.leader.is_some() && !space.is_stopped;
+        self.list.iter().any(|space| space.topic == topic && is_open(space))
     }
 
     /// The spaces that may take a new batch of `records` records now; in Kafka mode those with a leader.
@@ -248,6 +256,7 @@ impl Spaces {
             unacknowledged_bytes: 0,
             resend_at: None,
             wants_new_producer: false,
+            is_stopped: false,
             held: VecDeque::new(),
             used_at: 0,
         });

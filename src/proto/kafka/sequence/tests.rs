@@ -120,6 +120,40 @@ fn the_epoch_is_bumped_before_a_sequence_would_wrap() {
 }
 
 #[test]
+fn a_batch_goes_on_in_parts_under_the_sequences_that_it_has() {
+    let mut space = space();
+    space.assign(0, 10).unwrap();
+    space.assign(1, 5).unwrap();
+    space.reject_for_good(0).unwrap();
+    space.reject_out_of_order(1).unwrap();
+    assert_eq!(space.next_resend(), Some((0, binding(0, 0))), "its first part");
+    space.advance(0, 4).unwrap();
+    assert_eq!(space.next_resend(), Some((0, binding(0, 4))), "the rest of it, before 1");
+    space.advance(0, 6).unwrap();
+    assert_eq!(space.next_resend(), Some((1, binding(0, 10))));
+    space.acknowledge(1).unwrap();
+    assert_eq!(space.assign(2, 1), Ok(binding(0, 15)));
+}
+
+#[test]
+fn what_is_left_out_of_a_batch_leaves_no_gap() {
+    let mut space = space();
+    space.assign(0, 10).unwrap();
+    space.omit(0, 1).unwrap();
+    assert_eq!(space.next_resend(), Some((0, binding(0, 0))), "nobody has a later sequence");
+    space.advance(0, 9).unwrap();
+    assert_eq!(space.assign(1, 3), Ok(binding(0, 9)));
+    assert_eq!(space.assign(2, 3), Ok(binding(0, 12)));
+    space.omit(1, 1).unwrap();
+    assert!(!space.bump_ready(), "2 is in flight under a later sequence");
+    space.reject_out_of_order(2).unwrap();
+    assert_eq!(space.bump(), Ok(vec![(1, binding(1, 0)), (2, binding(1, 2))]));
+    space.omit(1, 2).unwrap();
+    assert_eq!(space.bump(), Ok(vec![(2, binding(2, 0))]), "nothing of 1 is left");
+    assert_eq!(space.omit(1, 1), Err(UnknownBatch(1)));
+}
+
+#[test]
 fn the_last_epoch_asks_for_a_new_producer_id() {
     let mut space = SequenceSpace::new(4000, i16::MAX, 5);
     space.require_bump();
