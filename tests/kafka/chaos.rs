@@ -139,7 +139,8 @@ fn the_application_is_killed_ten_times() {
     eprintln!("{} records", arrived.count());
 }
 
-fn wait_until(condition: impl Fn() -> bool) {
+/// Waits for it, [`DEADLINE`] at most.
+pub fn wait_until(condition: impl Fn() -> bool) {
     let clock = Clock::start();
     let start = clock.moment();
     while !condition() {

@@ -12,5 +12,6 @@ mod injected;
 mod keyed;
 mod moved;
 mod peers;
+mod poison;
 mod real;
 mod records;
