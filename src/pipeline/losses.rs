@@ -13,7 +13,7 @@ use crate::ring::Slice;
 use crate::spool::DropReason;
 
 /// Attribute, and so record header, with the range: u64 first record, u64 count, u32 cause, big-endian.
-const LOSS_NAME: &str = "logdrive.loss";
+pub const LOSS_NAME: &str = "logdrive.loss";
 /// Ranges that are remembered to be merged with later ones.
 const RANGES_MAX: usize = 64;
 

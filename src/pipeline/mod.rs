@@ -64,6 +64,9 @@ mod stop;
 mod supervise;
 mod workers;
 
+pub use crate::pipeline::dead_letters::DEAD_LETTERS_DIR;
+pub use crate::pipeline::dead_letters::REJECTED_HEADER;
+
 const MIB: u64 = 1 << 20;
 /// The arena by default: min(32 MiB, a quarter of the free tmpfs, a sixteenth of the memory limit).
 const ARENA_BYTES_MAX: u64 = 32 * MIB;

@@ -1,8 +1,9 @@
 //! What the sender learns of topics and the encoder needs when it seals: how many partitions each has, and how large
 //! a batch it takes. This table is between them.
 //!
-//! Keyed records go to the partition of their key, as every Kafka client that follows Java's places it. A batch of keyed records holds one partition's keys only. Where the count is not known yet, it holds the
-//! keys of one hash, and the sender places it: [`place`].
+//! Keyed records go to the partition of their key, as every Kafka client that follows Java's places it. A batch of
+//! keyed records holds one partition's keys only. Where the count is not known yet, it holds the keys of one hash,
+//! and the sender places it: [`place`].
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -75,8 +76,8 @@ impl Placement {
         self.learn(topic, |known| known.partition_count = partition_count);
     }
 
-    /// The topic did not take a batch of so many bytes. What it takes is more than half of the smallest one refused, for a
-    /// half of that is not refused again: so the limit is that half, and never below half of the true one.
+    /// The topic did not take a batch of so many bytes: half of that is the limit from now on, as long as no smaller
+    /// one is refused. So it is never below half of the true one.
     pub fn learn_refused_bytes(&self, topic: &str, bytes: usize) {
         let half = u32::try_from(bytes / 2).unwrap_or(u32::MAX);
         self.learn(topic, |known| known.batch_bytes_max = known.batch_bytes_max.min(half));

@@ -168,11 +168,37 @@ fn a_real_broker_refuses_sizes_and_records_without_a_key() {
     }
     client.flush(DEADLINE).unwrap();
     let stats = client.stats();
-    assert_eq!(stats.sender.dropped, [("rejected", 20)], "{stats:?}");
     assert_eq!(stats.sender.delivered, 20, "{stats:?}");
     Arrived::new(&consume(&kafka.bootstrap, "compacted")).check("good", 20);
-    let keyless = (0..20).map(|number| text("keyless", number)).collect();
+    // The report of the losses has no key either: it is refused as well, and nothing more is said of that.
+    wait_until(|| {
+        client.stats().sender.dropped == [("rejected", 20 + client.stats().loss_reports)]
+    });
+    let reports = client.stats().loss_reports;
+    let keyless: BTreeSet<_> = (0..20).map(|number| text("keyless", number)).collect();
     assert_eq!(dead_letters(dir.path()), keyless);
+
+    // While the client runs they are its; afterwards they are listed, and go once the topic takes them.
+    let tool = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_logdrive"));
+        command.arg("spool").arg(dir.path().join("spool")).arg("--dead-letters");
+        let output = command.args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let to = format!("kafka://{}/small", kafka.bootstrap);
+    tool(&["--to", &to]);
+    assert_eq!(dead_letters(dir.path()).len(), 20, "left alone");
+    client.close(DEADLINE).unwrap();
+    let listed = tool(&[]);
+    let rejected = 20 + reports;
+    let expected = format!("{rejected} records of compacted: INVALID_RECORD (87)");
+    assert!(listed.contains(&expected), "{listed}");
+    assert!(tool(&["--json"]).contains(&format!("\"records\":{rejected}}}")));
+    kafka.tell("config compacted cleanup.policy=delete");
+    tool(&["--to", &to]);
+    Arrived::new(&consume(&kafka.bootstrap, "compacted")).check("keyless", 20);
+    assert!(tool(&[]).contains("no dead letters"));
 }
 
 /// Names the cluster and the directory of [`poisoned_application`], which is started as a process of its own.
@@ -212,8 +238,8 @@ fn start(bootstrap: &str, topic: &str, dir: &Path, run: usize) -> Child {
         .unwrap()
 }
 
-/// What [`the_application_is_killed_while_it_finds_the_guilty`] starts as a process of its own, and kills. Only its first
-/// run logs; the others go on with what that one left.
+/// What [`the_application_is_killed_while_it_finds_the_guilty`] starts as a process of its own, and kills. Only its
+/// first run logs; the others go on with what that one left.
 #[test]
 fn poisoned_application() {
     let Ok(places) = std::env::var(APPLICATION) else { return };

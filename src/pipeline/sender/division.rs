@@ -2,8 +2,8 @@
 //!
 //! The parts go from the first record to the last, one after the other. One that is refused is halved until a
 //! single record is left, or cut at the record that the answer names; so n guilty records cost some `2 n log2`
-//! requests at most. Pure: what a part is made of is the whole of [`Part`], which is stored with its binding before it is
-//! sent, so that whoever finds it after a crash cuts the same bytes. Parts beyond that one are then found anew.
+//! requests at most. Pure: what a part is made of is the whole of [`Part`], which is stored with its binding before
+//! it is sent, so that whoever finds it after a crash cuts the same bytes. Parts beyond that one are then found anew.
 
 use crate::batch::Codec;
 use crate::batch::Times;
@@ -209,15 +209,16 @@ mod tests {
 
         #[test]
         fn a_part_is_restored_as_it_was_stored(
-            first in 0u32..10, count in 1u32..10, rejected in 0u32..10, codec in 0u8..5, times in 0..3,
-            time: i64,
+            first in 0u32..10, count in 1u32..10, rejected in 0u32..10, codec in 0u8..5,
+            times in 0usize..3, time: i64,
         ) {
             let mut division = Division::whole(20);
             division.done = first;
             division.rejected = rejected.min(first);
             division.ends.push(first + count);
             division.set_codec(Codec::from_number(codec).unwrap());
-            division.set_times([Times::Kept, Times::AtMost(time), Times::All(time)][times as usize]);
+            let all = [Times::Kept, Times::AtMost(time), Times::All(time)];
+            division.set_times(all[times]);
             prop_assert_eq!(Division::restored(20, &division.part()), Some(division));
         }
 
@@ -229,7 +230,8 @@ mod tests {
             if let Some(division) = Division::restored(records, &part) {
                 let restored = division.part();
                 prop_assert!(restored.count >= 1 && division.left() >= restored.count);
-                prop_assert!(u64::from(restored.first) + u64::from(restored.count) <= u64::from(records));
+                let end = u64::from(restored.first) + u64::from(restored.count);
+                prop_assert!(end <= u64::from(records));
                 prop_assert!(restored.rejected <= restored.first);
             }
         }

@@ -45,6 +45,9 @@ pub struct Flight {
     pub division: Option<Box<Division>>,
     /// The part that is sent now, where it is divided.
     pub piece: Option<Arc<SplitBatch>>,
+    /// What was refused of it last is a report of losses: its own loss is not reported, for that report would
+    /// be refused as well, for ever.
+    pub refused_report: bool,
 }
 
 impl Flight {
@@ -85,6 +88,7 @@ impl Lookahead {
             faults: 0,
             division: None,
             piece: None,
+            refused_report: false,
         }
     }
 }
@@ -281,7 +285,11 @@ impl Flights {
     pub fn resolve(&mut self, token: u64, resolution: Resolution) -> Option<Flight> {
         let flight = self.flights.remove(&token)?;
         self.stop_waiting(token);
+        let losses = self.losses.len();
         self.resolve_frame(flight.source, &flight.frame, resolution);
+        if flight.refused_report {
+            self.losses.truncate(losses);
+        }
         Some(flight)
     }
 

@@ -110,8 +110,7 @@ impl Sender {
                 self.close(now, lane, true);
             }
             Action::StopTopic | Action::StopTarget => {
-                self.inquiry.refresh();
-                self.spaces.get(id).is_stopped = self.settings.target.mode == TargetMode::Kafka;
+                self.stop(id);
                 self.refuse(now, lane, token, verdict.fate, RETRY_SLOWLY_AFTER);
             }
             Action::VerifyChecksum if !self.is_intact(token) => {
@@ -126,6 +125,12 @@ impl Sender {
             | Action::ClampTimestamps
             | Action::ReencodeCodec => self.divide(now, lane, token, &answer, verdict.action),
         }
+    }
+
+    /// Nothing can be written there until somebody changes the configuration.
+    fn stop(&mut self, id: SpaceId) {
+        self.inquiry.refresh();
+        self.spaces.get(id).is_stopped = self.settings.target.mode == TargetMode::Kafka;
     }
 
     fn replace_producer(&mut self, id: SpaceId) {

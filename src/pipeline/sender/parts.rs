@@ -8,8 +8,8 @@
 //!
 //! The frame stays as it is; its binding says which records are on their way and how those before ended, and is
 //! stored before a part is sent (I4). A part takes the sequences of the records that it holds, so nothing is numbered
-//! anew but what lies behind a record that was left out. Refused means not appended: where an earlier attempt is in doubt,
-//! it was refused for the same reason, since the same bytes meet the same rules.
+//! anew but what lies behind a record that was left out. Refused means not appended: where an earlier attempt is
+//! in doubt, it was refused for the same reason, since the same bytes meet the same rules.
 
 use std::sync::Arc;
 
@@ -26,6 +26,7 @@ use crate::config::TargetMode;
 use crate::ids::LaneId;
 use crate::ids::Moment;
 use crate::pipeline::dead_letters::REJECTED_HEADER;
+use crate::pipeline::losses::LOSS_NAME;
 use crate::pipeline::losses::Loss;
 use crate::pipeline::sender::Sender;
 use crate::pipeline::sender::division::Division;
@@ -118,7 +119,7 @@ impl Sender {
         }
         let first_record = flight.frame.first_record() + u64::from(division.part().first);
         division.reject_first();
-        if flight.source == OWN {
+        if flight.source == OWN && !flight.refused_report {
             let reason = DropReason::Rejected;
             self.flights.add_loss(Loss { first_record, count: 1, reason });
         }
@@ -260,6 +261,9 @@ impl Sender {
         let (topic, partition) = (flight.frame.topic().to_owned(), flight.partition);
         let source = flight.source;
         let instance = self.flights.source(source).map(|source| source.slot.instance());
+        if let (Ok(letter), Some(flight)) = (&letter, self.flights.get_mut(token)) {
+            flight.refused_report = count == 1 && is_report(letter);
+        }
         if let (Ok(letter), Some(instance)) = (letter, instance)
             && self.dead_letters.keep(instance, &topic, partition, &letter).is_ok()
         {
@@ -267,6 +271,13 @@ impl Sender {
         }
         self.counters.batch.dead_letters_lost.add(u64::from(count));
     }
+}
+
+/// Whether an uncompressed batch of one record is a report of losses.
+fn is_report(letter: &SplitBatch) -> bool {
+    let header = Header::decode(&letter.sealed.header);
+    let record = header.ok().and_then(|h| batch::RecordIter::new(&h, &letter.body).next()?.ok());
+    record.is_some_and(|record| record.headers().any(|(name, _)| name == LOSS_NAME.as_bytes()))
 }
 
 fn cut(
