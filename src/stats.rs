@@ -103,6 +103,8 @@ pub struct SenderStats {
     pub bytes_wire: u64,
     /// Attempts beyond the first to send a batch.
     pub retries: u64,
+    /// Milliseconds of silence that brokers asked for, because of their quotas; over all connections.
+    pub throttled_ms: u64,
     /// Connections that were moved by the rebinding rules.
     pub rebinds: u64,
     /// By receiver.

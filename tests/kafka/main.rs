@@ -15,3 +15,4 @@ mod peers;
 mod poison;
 mod real;
 mod records;
+mod slow;

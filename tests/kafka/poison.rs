@@ -174,7 +174,6 @@ fn a_real_broker_refuses_sizes_and_records_without_a_key() {
     wait_until(|| {
         client.stats().sender.dropped == [("rejected", 20 + client.stats().loss_reports)]
     });
-    let reports = client.stats().loss_reports;
     let keyless: BTreeSet<_> = (0..20).map(|number| text("keyless", number)).collect();
     assert_eq!(dead_letters(dir.path()), keyless);
 
@@ -189,9 +188,10 @@ fn a_real_broker_refuses_sizes_and_records_without_a_key() {
     let to = format!("kafka://{}/small", kafka.bootstrap);
     tool(&["--to", &to]);
     assert_eq!(dead_letters(dir.path()).len(), 20, "left alone");
-    client.close(DEADLINE).unwrap();
+    let stats = client.close(DEADLINE).unwrap();
+    let rejected = 20 + stats.loss_reports;
+    assert_eq!(stats.sender.dropped, [("rejected", rejected)], "{stats:?}");
     let listed = tool(&[]);
-    let rejected = 20 + reports;
     let expected = format!("{rejected} records of compacted: INVALID_RECORD (87)");
     assert!(listed.contains(&expected), "{listed}");
     assert!(tool(&["--json"]).contains(&format!("\"records\":{rejected}}}")));

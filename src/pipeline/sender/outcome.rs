@@ -58,11 +58,10 @@ impl Sender {
 
     fn handle_produced(&mut self, now: Moment, lane: LaneId, produced: Produced) {
         let token = produced.token;
-        let Some(flight) = self.flights.get(token).filter(|flight| flight.lane == Some(lane))
-        else {
-            // Answered after it had moved on: the newer attempt's answer counts.
-            return;
-        };
+        self.tally.throttled_ms += produced.throttle.as_millis() as u64;
+        // An answer that comes after it had moved on does not count: the newer attempt's does.
+        let flight = self.flights.get(token).filter(|flight| flight.lane == Some(lane));
+        let Some(flight) = flight else { return };
         let faults = flight.faults;
         let numbered_by = flight.space;
         let topic = flight.frame.topic().to_owned();
