@@ -103,6 +103,9 @@ pub struct SenderStats {
     pub bytes_wire: u64,
     /// Attempts beyond the first to send a batch.
     pub retries: u64,
+    /// Acknowledgements of new batches at offsets that were acknowledged before: a broker lost what it had
+    /// acknowledged, or lies. Each is worth a look at the cluster; what it lost is not sent again.
+    pub acknowledgement_regressions: u64,
     /// Milliseconds of silence that brokers asked for, because of their quotas; over all connections.
     pub throttled_ms: u64,
     /// Connections that were moved by the rebinding rules.

@@ -66,18 +66,18 @@ impl Sender {
         let numbered_by = flight.space;
         let topic = flight.frame.topic().to_owned();
         let id = self.spaces.of_partition(&topic, flight.partition);
-        let answer = match produced.outcome {
-            Outcome::Unconfirmed => {
-                return self.finish(now, lane, token, Resolution::Unconfirmed);
-            }
-            Outcome::Answered(answer) => answer,
+        let Outcome::Answered(answer) = produced.outcome else {
+            return self.finish(now, lane, token, Resolution::Unconfirmed);
         };
         let verdict = answer.error.verdict(Circumstances {
             earlier_unresolved: self.spaces.earlier_unresolved(numbered_by, token),
             log_start_offset: answer.log_start_offset,
         });
         match verdict.action {
-            Action::Acknowledge => self.deliver(now, lane, token),
+            Action::Acknowledge => {
+                self.audit(token, id, answer.base_offset);
+                self.deliver(now, lane, token);
+            }
             Action::RetrySame { refresh_metadata }
             | Action::RetryRebindable { refresh_metadata } => {
                 if refresh_metadata {
@@ -124,6 +124,24 @@ impl Sender {
             | Action::ClampTimestamps
             | Action::ReencodeCodec => self.divide(now, lane, token, &answer, verdict.action),
         }
+    }
+
+    /// Compares where a batch was appended with what was acknowledged before: offsets of a partition only rise. One
+    /// that was sent before may have been appended then.
+    fn audit(&mut self, token: u64, id: SpaceId, base_offset: i64) {
+        let Some(flight) = self.flights.get(token) else { return };
+        if self.settings.target.mode == TargetMode::Receivers || base_offset < 0 {
+            return;
+        }
+        let records = i64::from(flight.payload().record_count());
+        let is_first_attempt = flight.attempts == 1;
+        let space = self.spaces.get(id);
+        if is_first_attempt && base_offset < space.next_offset {
+            self.tally.regressions += 1;
+            // From there on it counts anew, or every later one would be news.
+            space.next_offset = 0;
+        }
+        space.next_offset = space.next_offset.max(base_offset.saturating_add(records));
     }
 
     /// Nothing can be written there until somebody changes the configuration.

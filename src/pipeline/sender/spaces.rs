@@ -52,6 +52,8 @@ pub struct Space {
     pub leader_epoch: i32,
     /// The numbers; none before the first batch, or where batches are not numbered.
     pub sequences: Option<SequenceSpace>,
+    /// Behind the highest offset that was acknowledged here; in Kafka mode.
+    pub next_offset: i64,
     /// Bytes bound here that are not acknowledged.
     pub unacknowledged_bytes: u64,
     /// Nothing is sent again before this moment.
@@ -253,6 +255,7 @@ impl Spaces {
             leader: None,
             leader_epoch: -1,
             sequences: None,
+            next_offset: 0,
             unacknowledged_bytes: 0,
             resend_at: None,
             wants_new_producer: false,
