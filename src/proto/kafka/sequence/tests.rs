@@ -119,6 +119,38 @@ fn the_epoch_is_bumped_before_a_sequence_would_wrap() {
     assert_eq!(space.assign(1, 1), Ok(binding(1, 0)));
 }
 
+/// Scenario 23: ten starts near the end of the sequences, ten thousand records over each.
+#[test]
+fn ten_thousand_records_over_the_end_of_an_epoch_are_numbered_without_a_gap() {
+    for distance in [0, 1, 2, 99, 100, 101, 1_000, 5_000, 9_999, 10_000] {
+        let mut space = space();
+        space.assign(0, (i32::MAX - distance) as u32).unwrap();
+        space.acknowledge(0).unwrap();
+        let (mut epoch, mut next) = (0, i32::MAX - distance);
+        let mut sizes = [100, 1, 37, 256, 6].iter().cycle();
+        let (mut batch, mut numbered) = (0, 0);
+        while numbered < 10_000 {
+            let records = *sizes.next().unwrap();
+            batch += 1;
+            let bound = match space.assign(batch, records) {
+                Ok(bound) => bound,
+                Err(AssignError::BumpNeeded) => {
+                    assert_eq!(space.bump(), Ok(vec![]), "nothing is unresolved");
+                    (epoch, next) = (epoch + 1, 0);
+                    space.assign(batch, records).unwrap()
+                }
+                Err(other) => panic!("{distance}: {other}"),
+            };
+            assert_eq!(bound, binding(epoch, next), "{distance}");
+            space.acknowledge(batch).unwrap();
+            // The last sequence of a batch is below the end, so it is never wrapped.
+            next += records as i32;
+            numbered += records;
+        }
+        assert_eq!(epoch, i16::from(distance < 10_000), "{distance}");
+    }
+}
+
 #[test]
 fn a_batch_goes_on_in_parts_under_the_sequences_that_it_has() {
     let mut space = space();
