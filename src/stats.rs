@@ -110,6 +110,8 @@ pub struct SenderStats {
     pub throttled_ms: u64,
     /// Connections that were moved by the rebinding rules.
     pub rebinds: u64,
+    /// How often the discovery (`discovery`) gave no list; what was known stayed in use.
+    pub discovery_failures: u64,
     /// By receiver.
     pub receivers: Vec<ReceiverStats>,
 }

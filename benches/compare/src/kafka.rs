@@ -18,8 +18,6 @@ use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -249,27 +247,24 @@ fn logdrive_latency(load: &Load, target: &str, extra: &str, per_second: usize) {
     let before = client.stats().sender.delivered;
     let sent = Mutex::new(Vec::with_capacity(load.records));
     let mut latencies = Vec::with_capacity(load.records);
-    let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        let sender = scope.spawn(|| {
             at_pace(load, per_second, |_, line| {
                 let now = Instant::now();
                 client.log(Severity::Info, line).expect("a full ring waits");
                 sent.lock().expect("nobody panics").push(now);
             });
             client.flush(DEADLINE).expect("everything is acknowledged in time");
-            // Relaxed: the count below is read again after it was seen.
-            is_over.store(true, Ordering::Relaxed);
         });
         while latencies.len() < load.records {
-            let over = is_over.load(Ordering::Relaxed);
+            let is_over = sender.is_finished();
             let delivered = (client.stats().sender.delivered - before) as usize;
             let now = Instant::now();
             let sent = sent.lock().expect("nobody panics");
             for at in latencies.len()..delivered.min(sent.len()) {
                 latencies.push((now - sent[at]).as_secs_f64());
             }
-            assert!(!over || latencies.len() == load.records, "not all were delivered");
+            assert!(!is_over || latencies.len() == load.records, "not all were delivered");
             drop(sent);
             std::thread::sleep(PAUSE);
         }

@@ -27,6 +27,7 @@ pub(crate) fn write(snapshot: &Snapshot, panics_caught: u64) -> String {
     object.number("throttled_ms", sender.throttled_ms);
     object.number("rebinds", sender.rebinds);
     object.number("dead_letters_lost", snapshot.dead_letters_lost);
+    object.number("discovery_failures", sender.discovery_failures);
     object.number("panics", snapshot.panics + panics_caught);
     object.number("arena_bytes", snapshot.arena_bytes);
     object.number("arena_used_percent", u64::from(snapshot.arena_used_percent));

@@ -57,6 +57,7 @@ impl Sender {
             acknowledgement_regressions: self.tally.regressions,
             throttled_ms: self.tally.throttled_ms,
             rebinds: self.tally.rebinds,
+            discovery_failures: self.hosts.failures(),
             adoption_done: self.tally.adoption_seen,
             adopted_delivered,
             adopted_dropped,
