@@ -59,6 +59,8 @@ pub struct BatchCounters {
     pub loss_reports: Counter,
     /// Places in spools that were found unreadable and copied to the quarantine.
     pub spool_damages: Counter,
+    /// Records that were rejected and are not among the dead letters: no room there, or no way to write them.
+    pub dead_letters_lost: Counter,
     /// Panics of our threads that were caught.
     pub panics: Counter,
 }
@@ -120,6 +122,11 @@ pub struct SenderStats {
     pub bytes_wire: u64,
     /// Attempts beyond the first to send a batch.
     pub retries: u64,
+    /// Acknowledgements of new batches at offsets that were acknowledged before: a broker lost what it had
+    /// acknowledged, or lies. Each is worth a look at the cluster; what it lost is not sent again.
+    pub acknowledgement_regressions: u64,
+    /// Milliseconds of silence that brokers asked for, because of their quotas; over all connections.
+    pub throttled_ms: u64,
     /// Connections that were moved by the rebinding rules.
     pub rebinds: u64,
     /// Whether servers' certificates are believed without a look (`tls.insecure_skip_verification`).
@@ -184,6 +191,8 @@ pub struct Snapshot {
     pub spool_errors: u64,
     /// Places in spools that were found unreadable; what is known of them lies in `quarantine/`.
     pub spool_damages: u64,
+    /// Records that were rejected and are not among the dead letters: no room there, or no way to write them.
+    pub dead_letters_lost: u64,
     /// Bytes of the arena.
     pub arena_bytes: u64,
     /// Percent of the arena's chunks in use.

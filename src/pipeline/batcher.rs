@@ -70,7 +70,7 @@ pub struct Batcher {
     fullness: Fullness,
     clock: Clock,
     settings: Arc<BatchSettings>,
-    placement: Option<Arc<Placement>>,
+    placement: Arc<Placement>,
     pressure: Pressure,
     slice: Slice,
     spare_slices: Vec<Slice>,
@@ -115,7 +115,7 @@ pub struct Parts {
     /// Batch settings.
     pub settings: Arc<BatchSettings>,
     /// Where keyed records go, in Kafka mode.
-    pub placement: Option<Arc<Placement>>,
+    pub placement: Arc<Placement>,
     /// What a full spool means.
     pub pressure: Pressure,
 }
@@ -368,9 +368,8 @@ impl Batcher {
             let Calibration { ticks, wall_nanos, nanos_per_tick } = self.calibration;
             self.arena.store_time_anchor([ticks, wall_nanos, nanos_per_tick]);
         }
-        if let Some(placement) = &self.placement
-            && (placement.take_news() || self.anchored_at == Some(now))
-        {
+        let placement = &self.placement;
+        if placement.take_news() || self.anchored_at == Some(now) {
             // Once a second too: streams come up.
             placement.spread(&self.arena.streams());
         }

@@ -53,6 +53,7 @@ mod adoption;
 mod batcher;
 mod commit;
 mod credentials;
+mod dead_letters;
 pub mod encode;
 mod fullness;
 mod gate;
@@ -70,6 +71,9 @@ mod stop;
 mod supervise;
 mod threads;
 mod workers;
+
+pub use crate::pipeline::dead_letters::DEAD_LETTERS_DIR;
+pub use crate::pipeline::dead_letters::REJECTED_HEADER;
 
 /// Why a pipeline was not started; nothing is left running.
 #[derive(Debug, Error)]
@@ -305,6 +309,7 @@ impl Pipeline {
             spool_full: batch.spool_full.value(),
             spool_errors: batch.spool_errors.value(),
             spool_damages: batch.spool_damages.value(),
+            dead_letters_lost: batch.dead_letters_lost.value(),
             arena_bytes: arena.bytes() as u64,
             arena_used_percent: (arena.used_share() * 100.0) as u8,
             arena_is_private: self.arena_is_private,

@@ -10,16 +10,19 @@
 //! the spaces', every one about bytes the session's; this module carries them out. A binding is stored
 //! before the first byte of its batch is sent, and a retry sends the same bytes (I4).
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::batch::Codec;
 use crate::clock::Clock;
 use crate::config::Acks;
 use crate::config::Settings;
 use crate::config::TargetMode;
 use crate::ids::Moment;
 use crate::pipeline::credentials::Watch;
+use crate::pipeline::dead_letters::DeadLetters;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::handover::Source;
@@ -36,11 +39,15 @@ mod bind;
 mod cluster;
 mod connection;
 mod dispatch;
+mod division;
 mod flights;
 mod hosts;
 mod lanes;
 mod open;
 mod outcome;
+mod parked;
+mod parts;
+mod payload;
 mod quota;
 mod report;
 mod spaces;
@@ -51,6 +58,7 @@ use connection::Connection;
 use flights::Flights;
 use flights::OWN;
 use hosts::Hosts;
+use parked::Parked;
 use spaces::Producer;
 use spaces::Spaces;
 
@@ -64,8 +72,8 @@ const PASSES_MAX: u32 = 16;
 pub struct Parts {
     /// Our own spool.
     pub own: Source,
-    /// Where keyed records go, in Kafka mode.
-    pub placement: Option<Arc<Placement>>,
+    /// What is learned of topics.
+    pub placement: Arc<Placement>,
     /// The checked configuration.
     pub settings: Arc<Settings>,
     /// The clock.
@@ -88,7 +96,7 @@ pub struct Parts {
 
 /// See the module's head.
 pub struct Sender {
-    placement: Option<Arc<Placement>>,
+    placement: Arc<Placement>,
     settings: Arc<Settings>,
     clock: Clock,
     poller: Poller,
@@ -106,6 +114,10 @@ pub struct Sender {
     spaces: Spaces,
     tally: report::Tally,
     announcer: Announcer,
+    parked: Parked,
+    dead_letters: DeadLetters,
+    /// Codecs that the cluster does not take.
+    refused_codecs: HashSet<Codec>,
     inquiry: Inquiry,
     resolved_at: Option<Moment>,
     /// What was read from a connection last; kept, so that it is not zeroed for each read.
@@ -125,6 +137,9 @@ impl Sender {
         let window = settings.fleet.lane_batches_in_flight_max as usize;
         let now = clock.moment();
         let resolver = Resolver::new(poller.waker());
+        let slot_dir = own.slot.spool_dir();
+        let application_dir = slot_dir.parent().unwrap_or(slot_dir);
+        let dead_letters = DeadLetters::new(application_dir, settings.spool.dead_letters_bytes_max);
         Self {
             fleet: Fleet::new(now, fleet_options(&settings), seed),
             spaces: Spaces::new(settings.target.mode, window, is_idempotent),
@@ -145,6 +160,9 @@ impl Sender {
             flights: Flights::new(own),
             tally: report::Tally::default(),
             announcer: Announcer::new(notifier),
+            parked: Parked::default(),
+            dead_letters,
+            refused_codecs: HashSet::new(),
             resolved_at: None,
             read_buffer: vec![0; lanes::READ_BYTES],
             is_running: false,

@@ -21,6 +21,10 @@ use crate::stats::SenderStats;
 pub struct Tally {
     /// Attempts beyond the first.
     pub retries: u64,
+    /// Acknowledgements at offsets that were acknowledged before.
+    pub regressions: u64,
+    /// Milliseconds of silence that brokers asked for.
+    pub throttled_ms: u64,
     /// All slots of the dead were given to us.
     pub adoption_seen: bool,
     rebinds: u64,
@@ -70,6 +74,8 @@ impl Sender {
         let (adopted_delivered, adopted_dropped) = self.flights.adopted_ended();
         let mut stats = SenderStats {
             retries: self.tally.retries,
+            acknowledgement_regressions: self.tally.regressions,
+            throttled_ms: self.tally.throttled_ms,
             rebinds: self.tally.rebinds,
             discovery_failures: self.hosts.failures(),
             adoption_done: self.tally.adoption_seen,
