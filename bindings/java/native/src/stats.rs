@@ -54,6 +54,7 @@ fn lines(snapshot: &Snapshot) -> String {
     line("spool_errors", snapshot.spool_errors);
     line("adopted_delivered", sender.adopted_delivered);
     line("adopted_slots", sender.adopted_slots);
+    line("adoption_done", u64::from(sender.adoption_done));
     line("retries", sender.retries);
     line("rebinds", sender.rebinds);
     line("panics", snapshot.panics + guard::caught());
