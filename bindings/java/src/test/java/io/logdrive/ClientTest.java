@@ -161,11 +161,11 @@ class ClientTest {
   void badConfigurationNamesWhatIsWrong() {
     Map<String, List<String>> expected =
         Map.of(
-            "nonsense", List.of("nonsense"),
+            "nonsense", List.of("scheme"),
             "receivers://h:1/t?codecc=lz4", List.of("codecc", "codec"),
             "receivers://h:1/t?linger=often", List.of("linger", "often"),
             "receivers://h:1/t\0", List.of("NUL"),
-            "", List.of("URL"));
+            "", List.of("scheme"));
     expected.forEach(
         (url, parts) -> {
           LogdriveException refused = assertThrows(LogdriveException.class, () -> Logdrive.open(url));

@@ -33,7 +33,8 @@ public final class Workload {
       case "drain" -> drain(url);
       case "child" -> child(url);
       case "everything" -> everything(url);
-      case "crash" -> crash(url);
+      case "jul" -> jul(url);
+      case "faults" -> faults(url);
       default -> throw new IllegalArgumentException(arguments[0]);
     }
   }
@@ -108,6 +109,24 @@ public final class Workload {
     System.out.println("close " + client.close(Duration.ofSeconds(30)));
   }
 
+  /** Logs through java.util.logging while its log manager closes the handlers. */
+  private static void jul(String url) {
+    java.util.logging.Logger root = java.util.logging.LogManager.getLogManager().getLogger("");
+    root.addHandler(new io.logdrive.jul.LogdriveHandler(url, java.util.Map.of(), null));
+    root.removeHandler(root.getHandlers()[0]);
+    root.info("main");
+    Runtime.getRuntime()
+        .addShutdownHook(
+            new Thread(
+                () -> {
+                  for (int number = 0; number < 1_000; number++) {
+                    root.info("hook " + number);
+                  }
+                  System.out.println("logged");
+                }));
+    System.exit(0);
+  }
+
   /** A child process lists its descriptors while the client is connected. */
   private static void child(String url) throws Exception {
     Client client = Logdrive.open(url);
@@ -152,7 +171,8 @@ public final class Workload {
   }
 
   /** The JVM turns a fault in its own code into an exception: a handler that a library must leave alone. */
-  private static void crash(String url) {
+  private static void faults(String url) throws IOException {
+    printSignals();
     Client client = Logdrive.open(url);
     int caught = 0;
     for (int round = 0; round < 20_000; round++) {
@@ -165,7 +185,17 @@ public final class Workload {
       }
     }
     System.out.println("caught " + caught);
+    printSignals();
     client.close();
+  }
+
+  /** What this thread blocks, and what the process ignores and catches. */
+  private static void printSignals() throws IOException {
+    for (String line : Files.readAllLines(Path.of("/proc/thread-self/status"))) {
+      if (line.startsWith("SigBlk") || line.startsWith("SigIgn") || line.startsWith("SigCgt")) {
+        System.out.println(line);
+      }
+    }
   }
 
   private static int length(String text) {
