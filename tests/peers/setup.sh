@@ -2,7 +2,7 @@
 # Installs the peers that tests talk to under target/peers (or $PEERS_DIR), once; later calls need no
 # network.
 #
-# Usage: setup.sh python|node|kafka-3.9|kafka-4|kfake. Exits with 0 when they are ready, with 75 (EX_TEMPFAIL) and a reason on
+# Usage: setup.sh python|node|kafka-3.9|kafka-4|kfake|java. Exits with 0 when they are ready, with 75 (EX_TEMPFAIL) and a reason on
 # stderr when an interpreter is missing or the registry is out of reach.
 set -u
 
@@ -77,8 +77,14 @@ kfake)
     (cd "$here/kfake" && timeout 600 env GOPATH="$root/go" GOFLAGS=-modcacherw GOTOOLCHAIN=local \
         go build -o "$root/kfake/kfake" .) >&2 || out_of_reach "the Go module proxy is out of reach"
     ;;
+java)
+    command -v javac > /dev/null && command -v mvn > /dev/null && exit 0
+    command -v apt-get > /dev/null || out_of_reach "no JDK or no Maven, and no apt-get to install them"
+    { apt-get update -qq && apt-get install -qq -y openjdk-17-jdk-headless maven; } >&2 \
+        || out_of_reach "the package archive is out of reach"
+    ;;
 *)
-    echo "usage: setup.sh python|node|kafka-3.9|kafka-4|kfake" >&2
+    echo "usage: setup.sh python|node|kafka-3.9|kafka-4|kfake|java" >&2
     exit 2
     ;;
 esac

@@ -26,7 +26,8 @@ public final class Program {
     List<String> command = new ArrayList<>();
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
     command.add("-Xmx128m");
-    if (Runtime.version().feature() >= 24) {
+    boolean isSaid = options.stream().anyMatch(option -> option.startsWith("--enable-native-access"));
+    if (Runtime.version().feature() >= 24 && !isSaid) {
       command.add("--enable-native-access=ALL-UNNAMED");
     }
     command.addAll(options);
