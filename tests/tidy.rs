@@ -72,8 +72,14 @@ const COMMAND: &[&str] = &[
 ];
 
 /// Where `unsafe` may stand, apart from inline test modules (loom's cells need it).
-const UNSAFE_IN: &[&str] =
-    &["src/sys/", "src/sys.rs", "src/ring/raw.rs", "bindings/c/", "tests/fork.rs"];
+const UNSAFE_IN: &[&str] = &[
+    "src/sys/",
+    "src/sys.rs",
+    "src/ring/raw.rs",
+    "bindings/c/",
+    "bindings/java/native/",
+    "tests/fork.rs",
+];
 
 /// Where an atomic ordering may be chosen.
 const ORDERINGS_IN: &[&str] = &[
@@ -90,6 +96,7 @@ const ORDERINGS_IN: &[&str] = &[
     "src/receiver/",
     "src/bin/",
     "bindings/c/",
+    "bindings/java/native/",
 ];
 
 const ORDERINGS: &[&str] = &["Relaxed", "Acquire", "Release", "AcqRel", "SeqCst"];

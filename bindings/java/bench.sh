@@ -11,9 +11,9 @@ seconds=20 rates=(20000 100000) options=()
 if [ "${1:-}" = --short ]; then
     seconds=3 rates=(20000) options=(-wi 10 -i 11)
 fi
-# JDK 24 warns of native code that it was not told of, 17 does not know the option.
-if "$java" --enable-native-access=ALL-UNNAMED -version >/dev/null 2>&1; then
-    options+=(-jvmArgsPrepend --enable-native-access=ALL-UNNAMED)
+# JDK 24 warns of native code that it was not told of, 17 warns of the option.
+native=
+if [ "$("$java" -version 2>&1 | grep -oE '[0-9]+' | head -1)" -ge 24 ]; then
     native=--enable-native-access=ALL-UNNAMED
 fi
 
@@ -30,7 +30,7 @@ finish() {
 trap finish EXIT
 
 "$java" -version 2>&1 | head -1
-"$java" -cp "$classpath" org.openjdk.jmh.Main -jvmArgsAppend "-Dbench.dir=$dir/jmh" \
+"$java" -cp "$classpath" org.openjdk.jmh.Main -jvmArgsPrepend "-Dbench.dir=$dir/jmh $native" \
     "${options[@]}" -rf json -rff "$dir/jmh.json" 'io.logdrive.bench.*' >"$dir/jmh.log" ||
     { cat "$dir/jmh.log"; exit 1; }
 python3 - "$dir/jmh.json" <<'PYTHON'
@@ -56,6 +56,6 @@ for rate in "${rates[@]}"; do
     for side in logdrive logstash; do
         url=()
         if [ $side = logdrive ]; then url=("receivers://$address/bench?ring.dir=$dir/ring&spool.dir=$dir/spool"); fi
-        "$java" ${native:-} -Xmx512m -cp "$classpath" io.logdrive.bench.Latency $side "${url[@]}" "$rate" 4 "$seconds"
+        "$java" $native -Xmx512m -cp "$classpath" io.logdrive.bench.Latency $side "${url[@]}" "$rate" 4 "$seconds"
     done
 done

@@ -128,8 +128,7 @@ pub extern "system" fn Java_io_logdrive_Native_close(
 ) -> jint {
     guard::code(|| {
         let open = handles::remove_client(client)?;
-        let deadline =
-            if deadline_ms < 0 { open.close_deadline } else { patience(deadline_ms) };
+        let deadline = if deadline_ms < 0 { open.close_deadline } else { patience(deadline_ms) };
         open.client.close(deadline).map(drop).map_err(|error| error.code())
     })
 }

@@ -82,8 +82,9 @@ mod tests {
             for entry in text.split(concat!("extern \"system\"", " fn ")).skip(1) {
                 let body = entry.split_once("{\n").unwrap().1.trim_start();
                 let name = entry.split('(').next().unwrap();
-                let is_guarded =
-                    ["guard::code(", "guard::handle(", "guard::value("].iter().any(|g| body.starts_with(g));
+                let is_guarded = ["guard::code(", "guard::handle(", "guard::value("]
+                    .iter()
+                    .any(|g| body.starts_with(g));
                 assert!(is_guarded, "{name} begins with {:?}", body.lines().next());
                 entries += 1;
             }

@@ -184,7 +184,7 @@ mod tests {
             scope.spawn(|| with_logger(of_owner, |_| Ok(1))).join().unwrap()
         });
         assert_eq!(on_another_thread, Err(Code::Closed));
-        assert!(removed.client.close(Duration::ZERO).is_ok());
+        assert!(removed.client.close(Duration::from_secs(60)).is_ok());
         std::fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -85,7 +85,8 @@ mod tests {
         let mut snapshot = Snapshot { accepted: 7, ..Snapshot::default() };
         snapshot.refused = vec![("ring_full", 2)];
         let address = "[::1]:9092".to_owned();
-        let receiver = ReceiverStats { address, is_connected: true, records: 5, ..Default::default() };
+        let receiver =
+            ReceiverStats { address, is_connected: true, records: 5, ..Default::default() };
         snapshot.sender.receivers = vec![receiver];
         let text = lines(&snapshot);
         for expected in [

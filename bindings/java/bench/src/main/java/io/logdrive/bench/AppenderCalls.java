@@ -1,6 +1,7 @@
 package io.logdrive.bench;
 
 import ch.qos.logback.classic.LoggerContext;
+import ch.qos.logback.classic.util.LogbackMDCAdapter;
 import io.logdrive.Client;
 import java.util.concurrent.TimeUnit;
 import org.apache.logging.log4j.core.config.builder.api.ConfigurationBuilder;
@@ -38,6 +39,7 @@ public class AppenderCalls {
 
     @Setup
     public void open() {
+      context.setMDCAdapter(new LogbackMDCAdapter());
       appender.setContext(context);
       appender.setUrl(Bursts.url());
       appender.start();

@@ -2,6 +2,7 @@ package io.logdrive.bench;
 
 import ch.qos.logback.classic.LoggerContext;
 import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.classic.util.LogbackMDCAdapter;
 import ch.qos.logback.core.Appender;
 import io.logdrive.logback.LogdriveAppender;
 import java.io.InputStream;
@@ -34,6 +35,7 @@ public final class Latency {
     double rate = Double.parseDouble(arguments[at++]);
     int threads = Integer.parseInt(arguments[at++]);
     double seconds = Double.parseDouble(arguments[at]);
+    context.setMDCAdapter(new LogbackMDCAdapter());
     appender.start();
     ch.qos.logback.classic.Logger root = context.getLogger("ROOT");
     root.addAppender(appender);
