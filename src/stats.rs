@@ -103,6 +103,8 @@ pub struct SenderStats {
     pub retries: u64,
     /// Connections that were moved by the rebinding rules.
     pub rebinds: u64,
+    /// How often the discovery (`discovery`) gave no list; what was known stayed in use.
+    pub discovery_failures: u64,
     /// By receiver.
     pub receivers: Vec<ReceiverStats>,
 }

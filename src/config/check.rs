@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::choices::Acks;
 use crate::config::choices::Codec;
+use crate::config::choices::Discovery;
 use crate::config::choices::SpoolSync;
 use crate::config::error::ConfigError;
 use crate::config::settings::Settings;
@@ -20,7 +21,8 @@ pub(super) fn check(settings: &Settings) -> Result<(), ConfigError> {
     check_spool(settings)?;
     check_times(settings)?;
     check_session(settings)?;
-    check_lanes(settings)
+    check_lanes(settings)?;
+    check_discovery(settings)
 }
 
 fn check_codec(settings: &Settings) -> Result<(), ConfigError> {
@@ -135,6 +137,25 @@ fn check_lanes(settings: &Settings) -> Result<(), ConfigError> {
         ),
         Some(_) | None => Ok(()),
     }
+}
+
+fn check_discovery(settings: &Settings) -> Result<(), ConfigError> {
+    let transport = &settings.transport;
+    let chosen = ("discovery", transport.discovery.name());
+    let feature = match transport.discovery {
+        Discovery::Hosts => return Ok(()),
+        Discovery::File if transport.discovery_file.is_none() => {
+            let advice = "name the file that lists the receivers";
+            return contradiction(chosen, ("discovery.file", "(unset)"), advice);
+        }
+        Discovery::File => return Ok(()),
+        Discovery::Srv => ("srv", cfg!(feature = "srv")),
+        Discovery::ZooKeeper => ("zookeeper", cfg!(feature = "zookeeper")),
+    };
+    if feature.1 {
+        return Ok(());
+    }
+    Err(ConfigError::NotBuilt { option: chosen.0, value: chosen.1, feature: feature.0 })
 }
 
 fn in_order(

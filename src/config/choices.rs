@@ -82,6 +82,17 @@ choices! {
         /// Nothing; the same as `drop_newest`, named for its use with `ring.full=block`.
         Block = "block",
     }
+    /// Who says where the receivers are (`discovery`).
+    Discovery {
+        /// The URL: its hosts are the receivers, or a cluster's bootstrap servers.
+        Hosts = "hosts",
+        /// DNS: the URL's hosts are names whose SRV records list them.
+        Srv = "srv",
+        /// The file `discovery.file`; until it can be read, the URL's hosts.
+        File = "file",
+        /// ZooKeeper: the URL's hosts are its servers, `discovery.path` the node above the receivers'.
+        ZooKeeper = "zookeeper",
+    }
     /// Whose word an acknowledgement is (`acks`).
     Acks {
         /// Every in-sync replica's.

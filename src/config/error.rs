@@ -42,6 +42,16 @@ pub enum ConfigError {
         /// Why they exclude each other and what to change.
         advice: &'static str,
     },
+    /// The library was built without what the value needs.
+    #[error("{option}={value} is not built in: build logdrive with the feature `{feature}`")]
+    NotBuilt {
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        value: &'static str,
+        /// The cargo feature that has it.
+        feature: &'static str,
+    },
     /// The URL is malformed; the text says where and what to write instead.
     #[error("malformed URL: {0}")]
     Url(String),

@@ -33,6 +33,7 @@ use std::path::Path;
 
 pub use crate::config::choices::Acks;
 pub use crate::config::choices::Codec;
+pub use crate::config::choices::Discovery;
 pub use crate::config::choices::Format;
 pub use crate::config::choices::RingFull;
 pub use crate::config::choices::SpoolFull;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::config::choices::Acks;
 use crate::config::choices::Codec;
+use crate::config::choices::Discovery;
 use crate::config::choices::Format;
 use crate::config::choices::RingFull;
 use crate::config::choices::SpoolFull;
@@ -212,6 +213,21 @@ options! {
 
     /// Sockets and names.
     "Transport" transport: TransportSettings {
+        /// Who says where the receivers (or a cluster's bootstrap servers) are: `hosts` the URL itself;
+        /// `srv` the SRV records of the names in the URL; `file` the file `discovery.file`, and the
+        /// URL until it can be read; `zookeeper` the nodes below `discovery.path` of the ZooKeeper
+        /// servers in the URL. Every name that is found is resolved to all its addresses.
+        discovery: Discovery = ("discovery", "hosts", choice(Discovery::NAMES));
+        /// The file that lists receivers with `discovery=file`: one `host:port` per line, `#` begins
+        /// a comment, at most 64 KiB and 1,024 hosts.
+        discovery_file: Option<PathBuf> =
+            ("discovery.file", "", Accepts::or_unset(Kind::Path, "no file"));
+        /// The node whose children are receivers with `discovery=zookeeper`: the place is a child's
+        /// data, `host:port`, or where it has none, its name.
+        discovery_path: String = ("discovery.path", "/logdrive/receivers", ZOOKEEPER_PATH);
+        /// How often `srv`, `file` and `zookeeper` are asked again. What they listed before stays in
+        /// use while they fail.
+        discovery_interval: Duration = ("discovery.interval", "5s", duration(100, 3_600_000));
         /// How long one connection attempt may take.
         connect_timeout: Duration = ("connect.timeout", "3s", duration(10, 300_000));
         /// `TCP_USER_TIMEOUT`: after that long without a TCP acknowledgement the kernel ends a
@@ -237,6 +253,15 @@ pub(super) const TOPIC: Accepts =
 const CLIENT_ID: Accepts = Accepts::of(Kind::Text("1 to 128 printable ASCII characters", |text| {
     (1..=128).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }));
+
+const ZOOKEEPER_PATH: Accepts = Accepts::of(Kind::Text(
+    "an absolute path of at most 1024 bytes, without an end slash",
+    |text| {
+        let is_plain = |name: &str| !matches!(name, "" | "." | "..") && !name.contains('\0');
+        text.len() <= 1024
+            && text.strip_prefix('/').is_some_and(|path| path.split('/').all(is_plain))
+    },
+));
 
 fn is_word(text: &str, length_max: usize) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');

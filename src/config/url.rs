@@ -4,12 +4,11 @@
 //! reader. Knows no option. Invariants: what is refused is refused whole; a message never holds
 //! the authority when it has a user part, for that may be a password.
 
-use std::net::Ipv6Addr;
-
 use crate::config::error::ConfigError;
 use crate::config::error::excerpt;
 use crate::config::settings::Target;
 use crate::config::settings::TargetMode;
+use crate::transport::host::parse_host;
 
 /// A URL, taken apart and percent-decoded.
 #[derive(Debug, PartialEq, Eq)]
@@ -75,7 +74,7 @@ fn schemes() -> String {
 fn parse_hosts(authority: &str) -> Result<Vec<(String, u16)>, ConfigError> {
     let mut hosts = Vec::new();
     for text in authority.split(',') {
-        let host = parse_host(text)?;
+        let host = parse_host(text).map_err(|error| ConfigError::Url(error.to_string()))?;
         if hosts.contains(&host) {
             return problem(format!("the host `{}` is given twice", excerpt(text)));
         }
@@ -85,50 +84,6 @@ fn parse_hosts(authority: &str) -> Result<Vec<(String, u16)>, ConfigError> {
         }
     }
     Ok(hosts)
-}
-
-fn parse_host(text: &str) -> Result<(String, u16), ConfigError> {
-    // Not repeated in the message: it may be the `@` behind a password.
-    if text.contains('%') {
-        return problem("a host holds a percent escape; write it as it is".to_owned());
-    }
-    let shown = excerpt(text);
-    if text.is_empty() {
-        return problem("a host is empty; write host:port,host:port".to_owned());
-    }
-    let (host, port) = if let Some(bracketed) = text.strip_prefix('[') {
-        let Some((address, port)) = bracketed.split_once(']') else {
-            return problem(format!("`{shown}` has no closing bracket"));
-        };
-        let Ok(address) = address.parse::<Ipv6Addr>() else {
-            return problem(format!("`{shown}` has no IPv6 address in its brackets"));
-        };
-        (address.to_string(), port)
-    } else {
-        let (host, port) = text.split_at(text.find(':').unwrap_or(text.len()));
-        if !is_host_name(host) {
-            return problem(format!("`{shown}` is not a host name or address"));
-        }
-        (host.to_ascii_lowercase(), port)
-    };
-    let number = match port.strip_prefix(':') {
-        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok(),
-        Some(_) => None,
-        None if port.is_empty() => Some(PORT_DEFAULT),
-        None => None,
-    };
-    match number {
-        Some(number) if number > 0 => Ok((host, number)),
-        Some(_) | None => problem(format!(
-            "`{shown}` has no valid port (1 to 65535); an IPv6 address goes into brackets"
-        )),
-    }
-}
-
-/// Letters, digits, `-`, `_` and `.`, of at most the 253 bytes that DNS allows.
-fn is_host_name(host: &str) -> bool {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    (1..=253).contains(&host.len()) && host.bytes().all(legal)
 }
 
 fn parse_query(query: &str) -> Result<Vec<(String, String)>, ConfigError> {
@@ -177,8 +132,6 @@ fn problem<T>(text: String) -> Result<T, ConfigError> {
     Err(ConfigError::Url(text))
 }
 
-/// Kafka's usual port.
-const PORT_DEFAULT: u16 = 9092;
 const URL_BYTES_MAX: usize = 64 << 10;
 const HOSTS_MAX: usize = 256;
 

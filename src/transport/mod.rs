@@ -1,7 +1,9 @@
-//! Non-blocking sockets, readiness and name resolution. Knows bytes and addresses, no protocol and no stage.
+//! Non-blocking sockets, readiness, name resolution and discovery. Knows bytes and addresses, no protocol and no stage.
 //!
 //! Everything a session wants written goes through [`socket::Socket::send`], which never raises SIGPIPE.
 
+pub mod discovery;
+pub mod host;
 pub mod poller;
 pub mod resolver;
 pub mod socket;

@@ -24,6 +24,7 @@ pub(crate) fn write(snapshot: &Snapshot, panics_caught: u64) -> String {
     object.number("adopted_slots", sender.adopted_slots);
     object.number("retries", sender.retries);
     object.number("rebinds", sender.rebinds);
+    object.number("discovery_failures", sender.discovery_failures);
     object.number("panics", snapshot.panics + panics_caught);
     object.number("arena_bytes", snapshot.arena_bytes);
     object.number("arena_used_percent", u64::from(snapshot.arena_used_percent));

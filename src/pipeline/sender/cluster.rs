@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use crate::config::Settings;
 use crate::config::TargetMode;
 use crate::ids::EndpointId;
 use crate::ids::Moment;
@@ -15,7 +14,6 @@ use crate::pipeline::sender::Sender;
 use crate::pipeline::sender::connection::Connection;
 use crate::pipeline::sender::spaces::SpaceId;
 use crate::pipeline::sender::spaces::broker_endpoint;
-use crate::pipeline::sender::spaces::host_endpoint;
 use crate::proto::fleet;
 use crate::proto::kafka::client::BrokerView;
 use crate::proto::kafka::client::ClusterView;
@@ -34,6 +32,8 @@ const BOOTSTRAP_AGAIN_AFTER: Duration = Duration::from_secs(30);
 pub struct Inquiry {
     /// Only Kafka mode has metadata.
     has_metadata: bool,
+    /// The cluster has named its brokers.
+    is_introduced: bool,
     /// When the cluster was last described; none where that is to happen anew.
     described_at: Option<Moment>,
     asked_at: Option<Moment>,
@@ -49,6 +49,7 @@ impl Inquiry {
     pub fn new(mode: TargetMode) -> Self {
         Self {
             has_metadata: mode == TargetMode::Kafka,
+            is_introduced: false,
             described_at: None,
             asked_at: None,
             pause: PAUSE_MIN,
@@ -74,17 +75,6 @@ impl Inquiry {
     pub fn want_producer(&mut self) {
         self.asked_producer_at = None;
     }
-}
-
-/// The hosts of the URL.
-pub fn bootstrap(settings: &Settings) -> Vec<fleet::Endpoint> {
-    let hosts = settings.target.hosts.iter().enumerate();
-    let endpoint = |(index, (host, port)): (usize, &(String, u16))| fleet::Endpoint {
-        id: host_endpoint(index),
-        host: host.clone(),
-        port: *port,
-    };
-    hosts.map(endpoint).collect()
 }
 
 impl Sender {
@@ -148,6 +138,7 @@ impl Sender {
             self.inquiry.pause = PAUSE_MIN;
         }
         if !view.brokers.is_empty() {
+            self.inquiry.is_introduced = true;
             self.endpoints = view.brokers.iter().map(endpoint).collect();
             self.set_endpoints(now);
         }
@@ -196,11 +187,20 @@ impl Sender {
         let since = *self.inquiry.unreachable_since.get_or_insert(now);
         if now.since(since) >= BOOTSTRAP_AGAIN_AFTER {
             self.inquiry.unreachable_since = Some(now);
-            for host in bootstrap(&self.settings) {
+            for host in self.hosts.endpoints() {
                 if !self.endpoints.iter().any(|known| known.id == host.id) {
                     self.endpoints.push(host);
                 }
             }
+            self.set_endpoints(now);
+        }
+    }
+
+    /// Takes over the hosts that a discovery found. A cluster's own word on its brokers has precedence:
+    /// there they are only where to begin, and to begin again.
+    pub(super) fn take_hosts(&mut self, now: Moment) {
+        if self.hosts.update() && (!self.inquiry.has_metadata || !self.inquiry.is_introduced) {
+            self.endpoints = self.hosts.endpoints();
             self.set_endpoints(now);
         }
     }

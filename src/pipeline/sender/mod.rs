@@ -34,6 +34,7 @@ mod cluster;
 mod connection;
 mod dispatch;
 mod flights;
+mod hosts;
 mod lanes;
 mod outcome;
 mod quota;
@@ -41,10 +42,10 @@ mod report;
 mod spaces;
 
 use cluster::Inquiry;
-use cluster::bootstrap;
 use connection::Connection;
 use flights::Flights;
 use flights::OWN;
+use hosts::Hosts;
 use spaces::Producer;
 use spaces::Spaces;
 
@@ -87,6 +88,7 @@ pub struct Sender {
     handover: Arc<Handover>,
     counters: Arc<Counters>,
     seed: u64,
+    hosts: Hosts,
     endpoints: Vec<fleet::Endpoint>,
     fleet: Fleet,
     connections: Vec<Option<Connection>>,
@@ -105,7 +107,8 @@ impl Sender {
     pub fn new(parts: Parts) -> Self {
         let Parts { own, placement, settings, clock, poller, gate, handover, counters, seed } =
             parts;
-        let endpoints = bootstrap(&settings);
+        let hosts = Hosts::new(&settings);
+        let endpoints = hosts.endpoints();
         let is_idempotent = settings.session.idempotence && settings.session.acks == Acks::All;
         let window = settings.fleet.lane_batches_in_flight_max as usize;
         let now = clock.moment();
@@ -123,6 +126,7 @@ impl Sender {
             handover,
             counters,
             seed,
+            hosts,
             endpoints,
             connections: Vec::new(),
             flights: Flights::new(own),
@@ -141,6 +145,7 @@ impl Sender {
         }
         self.is_running = true;
         let now = self.clock.moment();
+        self.hosts.start(&self.settings, self.poller.waker());
         // The URL's hosts are distinct and fewer than the fleet's limit: the configuration checked that.
         let _checked = self.fleet.set_endpoints(now, &self.endpoints);
         while !self.handover.sender_stops() {
@@ -180,6 +185,7 @@ impl Sender {
         }
         self.fleet.handle_timeout(now);
         self.check_sessions(now);
+        self.take_hosts(now);
         self.resolve_again(now);
         self.ask_cluster(now);
         let is_settled = self.settle_all(now);
@@ -215,6 +221,7 @@ impl Sender {
         let resolved_at = *self.resolved_at.get_or_insert(now);
         if now.since(resolved_at) >= interval {
             self.resolved_at = Some(now);
+            self.hosts.start(&self.settings, self.poller.waker());
             for endpoint in &self.endpoints {
                 self.resolver.request(endpoint.id, &endpoint.host, endpoint.port);
             }

@@ -51,6 +51,7 @@ impl Sender {
         let mut stats = SenderStats {
             retries: self.tally.retries,
             rebinds: self.tally.rebinds,
+            discovery_failures: self.hosts.failures(),
             adoption_done: self.tally.adoption_seen,
             adopted_delivered,
             adopted_dropped,
