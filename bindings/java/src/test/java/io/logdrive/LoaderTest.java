@@ -9,13 +9,17 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import io.logdrive.support.Program;
 import io.logdrive.support.Receiver;
 import java.io.IOException;
+import java.lang.ref.WeakReference;
 import java.net.URL;
 import java.net.URLClassLoader;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.CountDownLatch;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -55,8 +59,15 @@ class LoaderTest {
   }
 
   @Test
+  void aLibraryOfAnotherReleaseIsRefused() throws Exception {
+    String bytes = new String(Files.readAllBytes(library()), StandardCharsets.ISO_8859_1);
+    Path other = dir.resolve("other.so");
+    Files.write(other, bytes.replace(NativeLibrary.version(), "9.9.9").getBytes(StandardCharsets.ISO_8859_1));
+    assertLogsNothing(say("-Dlogdrive.library.path=" + other), "the library has version 9.9.9");
+  }
+
+  @Test
   void theLibraryPathIsLookedAt() throws Exception {
-    // A file that is found and is no library shows that it was looked at; then the one in the jar is taken.
     Files.copy(library(), dir.resolve("liblogdrive_jni.so"));
     assertLogs(say("-Djava.library.path=" + dir, "-Dlogdrive.library.dir=/proc/nowhere"));
   }
@@ -95,26 +106,72 @@ class LoaderTest {
   /** As two deployments in one server: each has classes, library and client of its own, under one name. */
   @Test
   void twoClassLoadersLogSideBySide() throws Exception {
-    List<URL> path = new ArrayList<>();
-    path.add(Native.class.getProtectionDomain().getCodeSource().getLocation());
+    URL path = Native.class.getProtectionDomain().getCodeSource().getLocation();
     List<AutoCloseable> clients = new ArrayList<>();
-    List<Class<?>> classes = new ArrayList<>();
     for (int number = 0; number < 3; number++) {
-      ClassLoader own = new URLClassLoader(path.toArray(new URL[0]), ClassLoader.getPlatformClassLoader());
-      Class<?> logdrive = own.loadClass("io.logdrive.Logdrive");
-      AutoCloseable client = (AutoCloseable) logdrive.getMethod("open", String.class).invoke(null, receiver.url());
-      Object logger = client.getClass().getMethod("logger").invoke(client);
-      Object code = logger.getClass().getMethod("info", String.class).invoke(logger, "loader " + number);
-      assertEquals("OK", code.toString());
+      AutoCloseable client = open(new URLClassLoader(new URL[] {path}, ClassLoader.getPlatformClassLoader()));
+      assertEquals("OK", log(client, "loader " + number));
       clients.add(client);
-      classes.add(logdrive);
     }
-    assertNotSame(classes.get(0), classes.get(1));
     for (AutoCloseable client : clients) {
       client.close();
     }
     assertEquals(Set.of("loader 0", "loader 1", "loader 2"), Set.copyOf(receiver.texts()));
     assertEquals(3, receiver.verified());
+  }
+
+  /** T6: a JVM unloads a library with its class loader, while threads hold thread-locals of ours. */
+  @Test
+  void threadsOutliveTheClassLoaderThatTheyLoggedWith() throws Exception {
+    CountDownLatch isUnloaded = new CountDownLatch(1);
+    List<WeakReference<ClassLoader>> loaders = Collections.synchronizedList(new ArrayList<>());
+    List<Thread> threads = new ArrayList<>();
+    for (int number = 0; number < 4; number++) {
+      threads.add(
+          new Thread(
+              () -> {
+                try {
+                  loaders.add(logAndForget());
+                  isUnloaded.await();
+                } catch (Exception failed) {
+                  throw new AssertionError(failed);
+                }
+              }));
+    }
+    threads.forEach(Thread::start);
+    Program.await("every thread has logged", () -> loaders.size() == threads.size());
+    Program.await(
+        "the class loaders are gone",
+        () -> {
+          System.gc();
+          return loaders.stream().allMatch(loader -> loader.get() == null);
+        });
+    isUnloaded.countDown();
+    for (Thread thread : threads) {
+      thread.join();
+    }
+    assertEquals(threads.size(), receiver.verified());
+  }
+
+  /** Nothing on the stack holds the loader when it returns. */
+  private WeakReference<ClassLoader> logAndForget() throws Exception {
+    URL path = Native.class.getProtectionDomain().getCodeSource().getLocation();
+    ClassLoader own = new URLClassLoader(new URL[] {path}, ClassLoader.getPlatformClassLoader());
+    try (AutoCloseable client = open(own)) {
+      assertEquals("OK", log(client, "to be forgotten"));
+    }
+    return new WeakReference<>(own);
+  }
+
+  private AutoCloseable open(ClassLoader own) throws ReflectiveOperationException {
+    Class<?> logdrive = own.loadClass("io.logdrive.Logdrive");
+    assertNotSame(Logdrive.class, logdrive);
+    return (AutoCloseable) logdrive.getMethod("open", String.class).invoke(null, receiver.url());
+  }
+
+  private static String log(AutoCloseable client, String text) throws ReflectiveOperationException {
+    Object logger = client.getClass().getMethod("logger").invoke(client);
+    return logger.getClass().getMethod("info", String.class).invoke(logger, text).toString();
   }
 
   private Program.Outcome say(String... options) throws IOException {
