@@ -107,12 +107,12 @@ public final class LogdriveAppender extends AbstractAppender {
     Attributes attributes = Outlet.origin(event.getLoggerName(), event.getThreadName());
     Instant instant = event.getInstant();
     Outlet.time(attributes, instant.getEpochSecond(), instant.getNanoOfSecond());
-    event.getContextData().forEach((name, value) -> attributes.put(name, (Object) value));
+    event.getContextData().forEach((name, value) -> attributes.put(name, value));
     if (event.getContextStack() != null && event.getContextStack().getDepth() > 0) {
       attributes.put("ndc", event.getContextStack().asList().toString());
     }
     if (event.getMessage() instanceof MapMessage) {
-      ((MapMessage<?, ?>) event.getMessage()).forEach((name, value) -> attributes.put(name, (Object) value));
+      ((MapMessage<?, ?>) event.getMessage()).forEach((name, value) -> attributes.put(name, value));
     }
     Marker marker = event.getMarker();
     if (marker != null) {
