@@ -12,8 +12,10 @@ import java.net.Socket;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.LongAdder;
 import java.util.concurrent.locks.LockSupport;
 import net.logstash.logback.appender.LogstashTcpSocketAppender;
+import net.logstash.logback.appender.listener.TcpAppenderListener;
 import net.logstash.logback.encoder.LogstashEncoder;
 import org.HdrHistogram.Histogram;
 
@@ -22,6 +24,7 @@ import org.HdrHistogram.Histogram;
  * over all threads, threads, seconds. Each side runs in a JVM of its own, with a receiver on the same machine.
  */
 public final class Latency {
+  private static final LongAdder LOGSTASH_DROPPED = new LongAdder();
   private static final double WARMUP_SECONDS = 3;
 
   private Latency() {}
@@ -51,6 +54,9 @@ public final class Latency {
       var stats = ((LogdriveAppender) appender).client().stats();
       System.out.println("logdrive refused " + stats.refused() + " of " + (stats.accepted() + stats.refused()));
     }
+    if (LOGSTASH_DROPPED.sum() > 0) {
+      System.out.println("logstash dropped " + LOGSTASH_DROPPED.sum() + ", those of the warm-up included");
+    }
     context.stop();
     System.exit(0);
   }
@@ -75,6 +81,15 @@ public final class Latency {
     appender.setContext(context);
     appender.addDestinations(new InetSocketAddress("127.0.0.1", server.getLocalPort()));
     appender.setEncoder(encoder);
+    // Counted here instead of printed again and again.
+    appender.setAddDefaultStatusListener(false);
+    appender.addListener(
+        new TcpAppenderListener<>() {
+          @Override
+          public void eventAppendFailed(Appender<ILoggingEvent> from, ILoggingEvent event, Throwable reason) {
+            LOGSTASH_DROPPED.increment();
+          }
+        });
     return appender;
   }
 
