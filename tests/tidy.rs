@@ -77,8 +77,14 @@ const COMMAND: &[&str] = &[
 ];
 
 /// Where `unsafe` may stand, apart from inline test modules (loom's cells need it).
-const UNSAFE_IN: &[&str] =
-    &["src/sys/", "src/sys.rs", "src/ring/raw.rs", "bindings/c/", "tests/fork.rs"];
+const UNSAFE_IN: &[&str] = &[
+    "src/sys/",
+    "src/sys.rs",
+    "src/ring/raw.rs",
+    "bindings/c/",
+    "bindings/java/native/",
+    "tests/fork.rs",
+];
 
 /// Where rustls may be told whom to trust, other than by its own verification.
 const VERIFIERS_IN: &[&str] = &["src/transport/tls/config.rs", "src/transport/tls/unverified.rs"];
@@ -101,6 +107,7 @@ const ORDERINGS_IN: &[&str] = &[
     "src/bin/",
     "bindings/c/",
     "bindings/python/",
+    "bindings/java/native/",
 ];
 
 const ORDERINGS: &[&str] = &["Relaxed", "Acquire", "Release", "AcqRel", "SeqCst"];

@@ -2,7 +2,7 @@
 # Installs the peers that tests talk to under target/peers (or $PEERS_DIR), once; later calls need no
 # network.
 #
-# Usage: setup.sh python|node|kafka-3.9|kafka-4|kfake|haproxy|network|c. Exits with 0 when they are ready, with 75 (EX_TEMPFAIL) and a reason on
+# Usage: setup.sh python|node|kafka-3.9|kafka-4|kfake|haproxy|network|c|java. Exits with 0 when they are ready, with 75 (EX_TEMPFAIL) and a reason on
 # stderr when an interpreter is missing or the registry is out of reach.
 set -u
 
@@ -99,8 +99,14 @@ c)
     { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages; } \
         > "$root/c.log" 2>&1 || out_of_reach "the Debian mirror is out of reach: see $root/c.log"
     ;;
+java)
+    command -v javac > /dev/null && command -v mvn > /dev/null && exit 0
+    command -v apt-get > /dev/null || out_of_reach "no JDK or no Maven, and no apt-get to install them"
+    { apt-get update -qq && apt-get install -qq -y openjdk-17-jdk-headless maven; } >&2 \
+        || out_of_reach "the package archive is out of reach"
+    ;;
 *)
-    echo "usage: setup.sh python|node|kafka-3.9|kafka-4|kfake|haproxy|network|c" >&2
+    echo "usage: setup.sh python|node|kafka-3.9|kafka-4|kfake|haproxy|network|c|java" >&2
     exit 2
     ;;
 esac
