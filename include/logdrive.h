@@ -85,9 +85,14 @@
 #define LOGDRIVE_DAMAGED 12
 
 /**
- * A forked child has no rings of its own yet; the record was refused.
+ * Threads cannot be started now, or a forked child has no rings of its own yet; the record was refused.
  */
 #define LOGDRIVE_STARTING 13
+
+/**
+ * The spool is nearly full and the record is below WARN.
+ */
+#define LOGDRIVE_SPOOL_FULL 14
 
 /**
  * Finest detail.

@@ -58,9 +58,9 @@ impl Logger {
     ///
     /// # Errors
     ///
-    /// Why the record was not accepted: `RingFull`, `RecordTooLarge`, `Closed`, `Reentrant`,
-    /// `TooManyThreads`, `InvalidArgument`; in a forked child `Starting`. Each is counted. A record
-    /// below the level is no error.
+    /// Why the record was not accepted: `RingFull`, `SpoolFull`, `RecordTooLarge`, `Closed`, `Reentrant`,
+    /// `TooManyThreads`, `InvalidArgument`; `Starting` where threads cannot be started, or a forked
+    /// child's rings are being made. Each is counted. A record below the level is no error.
     #[inline]
     pub fn log(&self, severity: Severity, text: impl AsRef<[u8]>) -> Result<(), Code> {
         if !self.is_enabled(severity) {
@@ -267,7 +267,7 @@ impl Logger {
         let mut is_waiting = false;
         let outcome = node.registry().with(|producer| match write(producer) {
             // Not a refusal yet, so not counted as one.
-            Err(Refusal::RingFull) if calls.block.is_some() => {
+            Err(Refusal::RingFull | Refusal::SpoolFull) if calls.block.is_some() => {
                 is_waiting = true;
                 Ok(())
             }
@@ -323,7 +323,7 @@ impl Calls {
                 if is_last_try { outcome } else { Ok(()) }
             });
             match called.and(outcome) {
-                Err(Refusal::RingFull) if !is_last_try => {}
+                Err(Refusal::RingFull | Refusal::SpoolFull) if !is_last_try => {}
                 other => return other.map_err(code_of),
             }
         }
@@ -351,5 +351,7 @@ fn code_of(refusal: Refusal) -> Code {
         Refusal::Reentrant => Code::Reentrant,
         Refusal::TooManyThreads => Code::TooManyThreads,
         Refusal::Invalid => Code::InvalidArgument,
+        Refusal::SpoolFull => Code::SpoolFull,
+        Refusal::Starting => Code::Starting,
     }
 }

@@ -21,6 +21,12 @@ impl Counter {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// Replaces the count: for what is looked at anew each time, by one thread.
+    pub fn set(&self, count: u64) {
+        // Relaxed: as in `add`.
+        self.0.store(count, Ordering::Relaxed);
+    }
+
     /// The count so far.
     pub fn value(&self) -> u64 {
         // Relaxed: as in `add`.
@@ -33,6 +39,8 @@ impl Counter {
 pub struct BatchCounters {
     /// Records drained from the rings.
     pub drained: Counter,
+    /// Records in the rings that cannot be drained now, for the spool or all workers are busy.
+    pub waiting: Counter,
     /// Records committed to the spool.
     pub committed: Counter,
     /// Groups committed.
@@ -83,7 +91,7 @@ pub struct SenderStats {
     pub dropped: Vec<(&'static str, u64)>,
     /// Records whose stored bytes were found unreadable.
     pub damaged: u64,
-    /// Records that wait in the spool, of this run and of adopted ones.
+    /// Records that wait in the spool, of this run and of adopted ones; and those of this run before it.
     pub stored: u64,
     /// Bytes that wait in the spool.
     pub stored_bytes: u64,
@@ -129,7 +137,7 @@ impl Counters {
 /// `accepted + adopted_stored = delivered + unconfirmed + dropped + damaged + stored`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Records accepted by this client and seen by the batcher.
+    /// Records accepted by this client: drained from the rings, or counted in them while the spool is full.
     pub accepted: u64,
     /// How many of them are logdrive's own reports of losses.
     pub loss_reports: u64,

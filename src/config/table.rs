@@ -115,8 +115,8 @@ options! {
         /// directory on a disk to survive those. Must differ from `ring.dir`.
         dir: Option<PathBuf> =
             ("spool.dir", "", Accepts::or_unset(Kind::Path, "beside the arena, on tmpfs"));
-        /// Quota over all slots of this `name`. At the quota `spool.full` decides; above 90 % of
-        /// it only records of severity WARN and above are admitted.
+        /// Quota over all slots of this `name`, living or dead; two segments are allowed to each
+        /// process in any case. At the quota `spool.full` decides.
         bytes_max: Option<u64> = ("spool.bytes_max", "0", Accepts::or_unset(
             Kind::Bytes(16 * MIB, 1024 * GIB),
             "automatic: 1 GiB with spool.dir, else the lesser of 64 MiB and half the free tmpfs",
@@ -127,8 +127,10 @@ options! {
             "spool.segment_bytes", "4MiB", Accepts::of(Kind::Pages(4 * MIB, 256 * MIB))
         );
         /// What gives way at the quota: `drop_oldest` the oldest stored batches, counted as
-        /// dropped; `drop_newest` and `block` nothing that was accepted: the rings fill, and then
-        /// `ring.full` decides whether new records are refused or their callers wait.
+        /// dropped, those of dead processes first; `drop_newest` and `block` nothing that was
+        /// accepted: above 90 % only records of severity WARN and above are admitted, others are
+        /// refused with `SPOOL_FULL`; then the rings fill. `ring.full` decides whether who is
+        /// not admitted is refused or waits.
         full: SpoolFull = ("spool.full", "drop_oldest", choice(SpoolFull::NAMES));
         /// What survives a power cut: `batch` all that was stored, a duration all that is older
         /// than it, `none` what the kernel happened to write. A crash of the process alone loses
@@ -138,6 +140,12 @@ options! {
             Duration::from_millis(1),
             Duration::from_secs(3_600),
         )));
+        /// How often a process that logs looks for slots of its `name` whose process has died, to
+        /// deliver what they hold. Dead is whose record lock is free, never who is silent.
+        adoption_interval: Duration = ("adoption.interval", "5s", duration(100, 3_600_000));
+        /// How many slots of dead processes are open at a time; each takes some file descriptors and
+        /// maps its oldest segments. The next one follows when one is delivered.
+        adoption_slots_max: u32 = ("adoption.slots_max", "16", count(1, 1_024));
     }
 
     /// The Kafka protocol, spoken to clusters and to our own receivers alike.

@@ -10,7 +10,6 @@ use std::time::Duration;
 use crate::clock::Calibration;
 use crate::clock::Clock;
 use crate::config::BatchSettings;
-use crate::config::SpoolFull;
 use crate::ids::Moment;
 use crate::pipeline::commit::commit;
 use crate::pipeline::encode::SealedGroup;
@@ -18,6 +17,7 @@ use crate::pipeline::encode::Ticket;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::placement::Placement;
+use crate::pipeline::pressure::Pressure;
 use crate::pipeline::workers::Workers;
 use crate::ring::Arena;
 use crate::ring::Consumer;
@@ -42,10 +42,9 @@ const POPULATE_CHUNKS: u32 = 64;
 const ANCHOR_INTERVAL: Duration = Duration::from_secs(1);
 /// How often losses are reported at most.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// Pause before a commit that the spool refused is tried again.
-const RETRY_INTERVAL: Duration = Duration::from_millis(2);
 
 /// What the batcher shares with other threads.
+#[derive(Clone)]
 pub struct Links {
     /// Flush requests.
     pub gate: Arc<Gate>,
@@ -67,7 +66,7 @@ pub struct Batcher {
     clock: Clock,
     settings: Arc<BatchSettings>,
     placement: Option<Arc<Placement>>,
-    spool_full: SpoolFull,
+    pressure: Pressure,
     slice: Slice,
     spare_slices: Vec<Slice>,
     calibration: Calibration,
@@ -112,14 +111,14 @@ pub struct Parts {
     pub settings: Arc<BatchSettings>,
     /// Where keyed records go, in Kafka mode.
     pub placement: Option<Arc<Placement>>,
-    /// What to do when the spool is full.
-    pub spool_full: SpoolFull,
+    /// What a full spool means.
+    pub pressure: Pressure,
 }
 
 impl Batcher {
     /// A batcher over a fresh spool; to be run in one thread.
     pub fn new(parts: Parts) -> Self {
-        let Parts { arena, writer, workers, links, clock, settings, placement, spool_full } = parts;
+        let Parts { arena, writer, workers, links, clock, settings, placement, pressure } = parts;
         let pause = settings.poll_busy;
         Self {
             consumer: Consumer::new(arena.clone()),
@@ -131,7 +130,7 @@ impl Batcher {
             clock,
             settings,
             placement,
-            spool_full,
+            pressure,
             slice: Slice::default(),
             spare_slices: Vec::new(),
             anchored_at: None,
@@ -148,11 +147,10 @@ impl Batcher {
         }
     }
 
-    /// Works until it is told to stop and everything accepted is committed, as far as the spool has room.
-    pub fn run(&mut self) {
+    /// To be called first, by the thread that will call [`Batcher::step`].
+    pub fn begin(&mut self) {
         self.arena.set_consumer_thread(std::thread::current());
-        self.workers.set_batcher(std::thread::current());
-        while !self.step() {}
+        self.workers.begin();
     }
 
     /// Gives the spool's writer back, after the thread has ended. None where records were left in the
@@ -162,8 +160,9 @@ impl Batcher {
         (self.blocked.is_none() && self.consumer.is_drained()).then_some(self.writer)
     }
 
-    /// One round; true when the batcher may end.
-    fn step(&mut self) -> bool {
+    /// One round; true when the batcher may end: it was told to stop, and everything accepted is committed as
+    /// far as the spool has room. It does not sleep where its thread `is_busy` with other work.
+    pub fn step(&mut self, is_busy: bool) -> bool {
         let request = self.links.gate.requested();
         let stops = self.links.handover.batcher_stops();
         if request > self.served && self.flush.is_none() {
@@ -174,6 +173,7 @@ impl Batcher {
         let committed = self.commit_ready();
         if stops && self.blocked.is_some() {
             // Waiting for room may take for ever. What is not committed is still in the rings.
+            self.count_waiting();
             return true;
         }
         let mut more = false;
@@ -195,7 +195,7 @@ impl Batcher {
             return true;
         }
         self.housekeep();
-        if !(committed || more) || self.blocked.is_some() {
+        if !is_busy && (!(committed || more) || self.blocked.is_some()) {
             self.sleep();
         }
         false
@@ -308,23 +308,19 @@ impl Batcher {
         let topics = self.arena.streams();
         let outcome = commit(&mut self.writer, &group, &topics);
         match outcome {
-            Ok(()) => {}
-            Err(CommitError::Full { .. }) => {
-                counters.spool_full.add(1);
-                if self.spool_full == SpoolFull::DropOldest {
-                    self.links.handover.want_space();
-                    self.links.sender.wake();
-                }
-                self.blocked = Some(group);
-                return false;
-            }
-            Err(
-                CommitError::Io { .. }
-                | CommitError::TooLarge { .. }
-                | CommitError::Misnumbered { .. },
-            ) => {
+            Ok(()) => self.pressure.note_committed(),
+            Err(error) => {
                 // The records stay where they are; the rings fill, and `ring.full` decides.
-                counters.spool_errors.add(1);
+                self.pressure.note_refused(&error);
+                if let CommitError::Full { .. } = error {
+                    counters.spool_full.add(1);
+                    if self.pressure.drops_oldest() {
+                        self.links.handover.want_space();
+                        self.links.sender.wake();
+                    }
+                } else {
+                    counters.spool_errors.add(1);
+                }
                 self.blocked = Some(group);
                 return false;
             }
@@ -346,6 +342,8 @@ impl Batcher {
 
     /// What keeps the call path and the commit free of page faults, and recovery exact.
     fn housekeep(&mut self) {
+        self.pressure.look(&mut self.writer, self.blocked.is_some());
+        self.count_waiting();
         self.writer.prepare();
         self.arena.populate_ahead(POPULATE_CHUNKS);
         let now = self.clock.moment();
@@ -368,12 +366,19 @@ impl Batcher {
         }
     }
 
+    /// Says how many accepted records are in the rings, where they cannot be drained; else they soon are.
+    fn count_waiting(&mut self) {
+        let is_stuck = self.blocked.is_some() || !self.workers.has_room();
+        let waiting = if is_stuck { self.consumer.waiting_records() } else { 0 };
+        self.links.counters.batch.waiting.set(waiting);
+    }
+
     /// Sleeps until there may be something to do. Where the rings cannot be drained, because the spool or all
     /// workers are busy, a fuller arena changes nothing: then only the pause, a worker or a flush ends the sleep.
     fn sleep(&mut self) {
         let mut pause = self.pause;
         if self.blocked.is_some() {
-            pause = RETRY_INTERVAL;
+            pause = self.pressure.pause();
         } else if !self.slice.is_empty() {
             pause = pause.min(self.settings.linger.saturating_sub(self.age()));
         }

@@ -1,7 +1,7 @@
 //! Slots: the directories of one process's run, and who owns them.
 //!
 //! ```text
-//! <ring root>/<name>/<instance>/   lock  arena           on tmpfs
+//! <ring root>/<name>/<instance>/   lock  arena  spool    on tmpfs
 //! <spool root>/<name>/<instance>/  lock  slot  and the spool's files, in the same directory unless spool.dir is set
 //! ```
 //!
@@ -11,28 +11,35 @@
 
 use std::fs;
 use std::io;
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
 use crate::ids::InstanceId;
+use crate::spool;
 use crate::sys::file;
 use crate::sys::file::FileSystem;
 use crate::sys::lock::LOCK_FILE;
 use crate::sys::lock::SlotLock;
 use crate::sys::process;
 
-/// The arena's file in a slot's ring directory.
-pub const ARENA_FILE: &str = "arena";
+mod files;
+
+pub use files::ARENA_FILE;
+use files::SLOT_FILE;
+use files::SPOOL_DIR_FILE;
+use files::instances_in;
+use files::is_empty_but_for_the_lock;
+use files::read_bounded;
+use files::read_slot_file;
+use files::remove_empty;
+use files::remove_if_there;
+use files::remove_unused;
+use files::write_slot_file;
+
 /// An arena that could not be read, kept.
 const UNREADABLE_ARENA_FILE: &str = "arena.unreadable";
-/// Two lines: the slot's ring directory, and its owner's name for itself (see `sys::process`).
-const SLOT_FILE: &str = "slot";
-/// The same while it is written.
-const NEW_SLOT_FILE: &str = "slot.new";
 /// Stands for the owner in the file of a slot that was given up by a living process.
 const NOBODY: &str = "-";
 /// Tries to find an instance id whose directory is ours.
@@ -148,18 +155,53 @@ impl Roots {
         Err(SlotError::Io { path, source })
     }
 
-    /// Takes over every slot of the name whose owner is dead. What cannot be read is left as it is.
-    pub fn adopt_dead(&self) -> Vec<Slot> {
-        self.instances().into_iter().filter_map(|instance| self.adopt(instance)).collect()
-    }
-
-    fn instances(&self) -> Vec<InstanceId> {
-        let Ok(entries) = fs::read_dir(self.spool.join(&self.name)) else { return Vec::new() };
-        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-        let mut instances: Vec<_> = names.filter_map(|name| InstanceId::parse(&name)).collect();
+    /// Every slot of the name, whoever owns it.
+    pub fn instances(&self) -> Vec<InstanceId> {
+        let mut instances = instances_in(&self.spool.join(&self.name));
         instances.retain(|instance| !is_ring_directory_only(&self.spool_dir(*instance)));
+        if self.ring != self.spool {
+            let rings = instances_in(&self.ring.join(&self.name));
+            instances
+                .extend(rings.into_iter().filter(|instance| self.has_lost_its_spool(*instance)));
+        }
         instances.sort_unstable();
         instances
+    }
+
+    /// Whether a slot of the name waits for somebody to take it over.
+    pub fn has_dead(&self) -> bool {
+        let is_dead = |instance: InstanceId| {
+            let spool_dir = self.spool_dir(instance);
+            self.may_be_adopted(instance) && !SlotLock::probe(&spool_dir).unwrap_or(false)
+        };
+        self.instances().into_iter().any(is_dead)
+    }
+
+    /// Bytes of spools that other slots of the name occupy, by their files.
+    pub fn bytes_beside(&self, own: InstanceId) -> u64 {
+        let others = instances_in(&self.spool.join(&self.name)).into_iter();
+        let others = others.filter(|instance| *instance != own);
+        others.map(|instance| spool::occupied_bytes(&self.spool_dir(instance))).sum()
+    }
+
+    /// Whether the spool of these rings was deleted: ours lies beside where it was, so that file system is there.
+    fn has_lost_its_spool(&self, instance: InstanceId) -> bool {
+        let spool_dir = self.spool_dir(instance);
+        let recorded = read_bounded(&self.ring_dir(instance).join(SPOOL_DIR_FILE));
+        recorded.is_ok_and(|text| Path::new(text.trim_end_matches('\n')) == spool_dir)
+            && spool_dir.parent().is_some_and(Path::is_dir)
+            && !spool_dir.exists()
+    }
+
+    /// Whether a slot is neither this process's own nor one that is being made.
+    fn may_be_adopted(&self, instance: InstanceId) -> bool {
+        // The kernel gives a process every record lock that the process itself holds, so another copy
+        // of this library in it would not be stopped by ours: its slots are known by their owner's name.
+        let spool_dir = self.spool_dir(instance);
+        match read_slot_file(&spool_dir) {
+            Ok((_, owner)) => owner != process::token(),
+            Err(_) => !is_empty_but_for_the_lock(&spool_dir),
+        }
     }
 
     fn look_at(&self, instance: InstanceId) -> FoundSlot {
@@ -187,16 +229,19 @@ impl Roots {
         recorded.ok().filter(is_credible).unwrap_or_else(|| self.ring_dir(instance))
     }
 
-    fn adopt(&self, instance: InstanceId) -> Option<Slot> {
+    /// Takes a slot over if its owner is dead. What cannot be read is left as it is.
+    pub fn adopt(&self, instance: InstanceId) -> Option<Slot> {
         let spool_dir = self.spool_dir(instance);
-        // The kernel gives a process every record lock that the process itself holds, so another copy
-        // of this library in it would not be stopped by ours: its slots are known by their owner's name.
         let own = process::token();
-        match read_slot_file(&spool_dir) {
-            Ok((_, owner)) if owner == own => return None,
-            // An empty directory is a slot that is being made at this moment.
-            Err(_) if is_empty_but_for_the_lock(&spool_dir) => return None,
-            Ok(_) | Err(_) => {}
+        if self.ring != self.spool && self.has_lost_its_spool(instance) {
+            // Its rings are locked first: whoever has them may make the spool's directory again.
+            let rings = SlotLock::acquire(&self.ring_dir(instance)).ok()??;
+            file::create_private_directory(&spool_dir).ok()?;
+            write_slot_file(&spool_dir, &self.ring_dir(instance), NOBODY).ok()?;
+            drop(rings);
+        }
+        if !self.may_be_adopted(instance) {
+            return None;
         }
         let ring_dir = self.recorded_ring_dir(instance);
         let mut locks = vec![SlotLock::acquire(&spool_dir).ok()??];
@@ -207,7 +252,18 @@ impl Roots {
         Some(Slot { instance, ring_dir, spool_dir, owner: own, _locks: locks })
     }
 
+    /// None where another process was faster; where it fails, what it had made is gone again.
     fn try_create(&self, instance: InstanceId) -> Result<Option<Slot>, SlotError> {
+        let made = self.make(instance);
+        if made.is_err() {
+            // There is nothing of value in it; what stays is removed by the next process of this name.
+            let dirs = [self.ring_dir(instance), self.spool_dir(instance)];
+            let _left_for_the_next = dirs.map(|dir| remove_unused(&dir));
+        }
+        made
+    }
+
+    fn make(&self, instance: InstanceId) -> Result<Option<Slot>, SlotError> {
         let (ring_dir, spool_dir) = (self.ring_dir(instance), self.spool_dir(instance));
         let owner = process::token();
         let mut locks = Vec::new();
@@ -226,6 +282,10 @@ impl Roots {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(source) => return Err(SlotError::Io { path: dir.clone(), source }),
             }
+        }
+        if ring_dir != spool_dir {
+            let path = ring_dir.join(SPOOL_DIR_FILE);
+            fs::write(&path, format!("{}\n", spool_dir.display())).map_err(SlotError::at(&path))?;
         }
         Ok(Some(Slot { instance, ring_dir, spool_dir, owner, _locks: locks }))
     }
@@ -265,12 +325,19 @@ impl Slot {
         fs::rename(self.arena_path(), self.ring_dir.join(UNREADABLE_ARENA_FILE))
     }
 
+    /// Removes a slot that was never used: its owner could not start. A spool in it stays for an adopter.
+    pub fn discard(self) {
+        // What stays is removed by the next process of this name; the error that counts is why we did not start.
+        let _left_for_the_next = [&self.ring_dir, &self.spool_dir].map(|dir| remove_unused(dir));
+    }
+
     /// Removes the slot after its spool's files were removed.
     ///
     /// The directory that others find the slot by goes last; one that holds anything unknown stays.
     pub fn remove(self) -> io::Result<()> {
         self.remove_arena()?;
         if self.ring_dir != self.spool_dir && self.ring_dir.is_dir() {
+            remove_if_there(&self.ring_dir.join(SPOOL_DIR_FILE))?;
             remove_empty(&self.ring_dir)?;
         }
         remove_if_there(&self.spool_dir.join(SLOT_FILE))?;
@@ -287,58 +354,12 @@ impl Drop for Slot {
     }
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _removed_or_absent => Ok(()),
-    }
-}
-
-fn is_empty_but_for_the_lock(dir: &Path) -> bool {
-    fs::read_dir(dir).is_ok_and(|entries| entries.count() <= 1)
-}
-
-/// Removes a directory that holds nothing but its lock, which goes last.
-fn remove_empty(dir: &Path) -> io::Result<()> {
-    if is_empty_but_for_the_lock(dir) {
-        fs::remove_file(dir.join(LOCK_FILE))?;
-        fs::remove_dir(dir)?;
-        // The name's own directory, where this was its last slot; else it is not empty.
-        let _other_slots = dir.parent().map(fs::remove_dir);
-    }
-    Ok(())
-}
-
 /// Whether `dir` holds rings of a slot whose spool lies elsewhere: that is adopted from there, with the
 /// positions that its spool tells.
 fn is_ring_directory_only(dir: &Path) -> bool {
-    let ring_files = [LOCK_FILE, ARENA_FILE, UNREADABLE_ARENA_FILE];
+    let ring_files = [LOCK_FILE, ARENA_FILE, UNREADABLE_ARENA_FILE, SPOOL_DIR_FILE];
     let Ok(mut entries) = fs::read_dir(dir) else { return false };
     entries.all(|entry| entry.is_ok_and(|e| ring_files.iter().any(|file| e.file_name() == *file)))
-}
-
-/// The two lines of a slot's file; hostile until checked, so a bounded part of a regular file only.
-fn read_slot_file(spool_dir: &Path) -> io::Result<(PathBuf, String)> {
-    let file = fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
-        .open(spool_dir.join(SLOT_FILE))?;
-    let mut text = String::new();
-    file.take(2 * libc::PATH_MAX as u64).read_to_string(&mut text)?;
-    let mut lines = text.split_terminator('\n');
-    match (lines.next(), lines.next()) {
-        (Some(ring_dir), Some(owner)) => Ok((ring_dir.into(), owner.to_owned())),
-        (Some(_), None) | (None, _) => Err(io::ErrorKind::InvalidData.into()),
-    }
-}
-
-/// Says where the slot's rings are, and whose it is.
-fn write_slot_file(spool_dir: &Path, ring_dir: &Path, owner: &str) -> io::Result<()> {
-    let text = format!("{}\n{owner}\n", ring_dir.display());
-    // Renamed into place: killed or out of space in the middle, the old one stays whole.
-    let fresh = spool_dir.join(NEW_SLOT_FILE);
-    fs::write(&fresh, text)?;
-    fs::rename(fresh, spool_dir.join(SLOT_FILE))
 }
 
 fn random_instance() -> io::Result<InstanceId> {
@@ -360,6 +381,10 @@ pub fn default_root() -> PathBuf {
 mod tests {
     use super::*;
 
+    fn adopt_dead(roots: &Roots) -> Vec<Slot> {
+        roots.instances().into_iter().filter_map(|instance| roots.adopt(instance)).collect()
+    }
+
     fn roots(dir: &Path) -> Roots {
         Roots::new(Some(&dir.join("ring")), Some(&dir.join("spool")), "test")
     }
@@ -370,17 +395,18 @@ mod tests {
         let roots = roots(dir.path());
         let slot = roots.create().unwrap();
         let instance = slot.instance();
-        assert!(roots.adopt_dead().is_empty(), "its owner lives");
+        assert!(adopt_dead(&roots).is_empty() && !roots.has_dead(), "its owner lives");
         fs::write(slot.arena_path(), b"arena").unwrap();
         drop(slot);
-        let adopted = roots.adopt_dead();
+        assert!(roots.has_dead());
+        let adopted = adopt_dead(&roots);
         assert_eq!(adopted.len(), 1);
         assert_eq!(adopted[0].instance(), instance);
-        assert!(roots.adopt_dead().is_empty(), "adopted once");
+        assert!(adopt_dead(&roots).is_empty(), "adopted once");
         let spool_dir = adopted[0].spool_dir().to_owned();
         adopted.into_iter().for_each(|slot| slot.remove().unwrap());
         assert!(!spool_dir.exists());
-        assert!(roots.adopt_dead().is_empty());
+        assert!(adopt_dead(&roots).is_empty());
     }
 
     #[test]
@@ -407,9 +433,44 @@ mod tests {
         fs::write(slot.arena_path(), b"arena").unwrap();
         drop(slot);
         let beside = Roots::new(Some(&dir.path().join("ring")), None, "test");
-        assert!(beside.adopt_dead().is_empty(), "its spool would be thought empty");
+        assert!(adopt_dead(&beside).is_empty(), "its spool would be thought empty");
         assert_eq!(find(&dir.path().join("ring")).unwrap(), []);
-        assert_eq!(roots(dir.path()).adopt_dead().len(), 1);
+        assert_eq!(adopt_dead(&roots(dir.path())).len(), 1);
+    }
+
+    #[test]
+    fn rings_whose_spool_was_deleted_are_a_slot_again_but_not_where_the_disk_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let roots = roots(dir.path());
+        let (gone, stays) = (roots.create().unwrap(), roots.create().unwrap());
+        let (instance, spool_dir) = (gone.instance(), gone.spool_dir().to_owned());
+        fs::write(gone.arena_path(), b"arena").unwrap();
+        fs::remove_dir_all(&spool_dir).unwrap();
+        assert!(adopt_dead(&roots).is_empty(), "its owner lives");
+        drop(gone);
+        let away = roots.spool.with_extension("unmounted");
+        fs::rename(&roots.spool, &away).unwrap();
+        assert_eq!(roots.instances(), [], "nobody knows what its spool holds");
+        fs::rename(&away, &roots.spool).unwrap();
+        let adopted = adopt_dead(&roots);
+        assert_eq!(adopted.iter().map(Slot::instance).collect::<Vec<_>>(), [instance]);
+        adopted.into_iter().for_each(|slot| slot.remove().unwrap());
+        assert_eq!(roots.instances(), [stays.instance()]);
+        assert!(!roots.ring_dir(instance).exists());
+    }
+
+    #[test]
+    fn the_quota_sees_the_files_of_all_slots_but_the_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let roots = roots(dir.path());
+        let (own, other) = (roots.create().unwrap(), roots.create().unwrap());
+        for slot in [&own, &other] {
+            fs::write(slot.spool_dir().join("00000000000000000001.seg"), vec![1; 1 << 16]).unwrap();
+            fs::write(slot.spool_dir().join("notes.txt"), vec![1; 1 << 16]).unwrap();
+        }
+        assert_eq!(roots.bytes_beside(own.instance()), 1 << 16);
+        drop(other);
+        assert_eq!(roots.bytes_beside(own.instance()), 1 << 16, "living or dead");
     }
 
     #[test]

@@ -7,6 +7,8 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,18 +23,21 @@ use crate::ids::Moment;
 use crate::inspect::layout;
 use crate::proto::kafka::broker::Broker;
 use crate::proto::kafka::wire::frame::FrameError;
+use crate::receiver::ReceiverError;
 use crate::receiver::connection::Connection;
 use crate::receiver::connection::Received;
 use crate::receiver::control::Control;
 use crate::receiver::listener;
 use crate::receiver::options::Options;
-use crate::receiver::options::Sync;
 use crate::receiver::service::ServeError;
 use crate::receiver::service::Service;
 use crate::receiver::slab::Slab;
 use crate::receiver::stats;
 use crate::receiver::stats::Counters;
 use crate::receiver::stats::Refusal;
+use crate::receiver::store::StoreError;
+
+mod held;
 
 pub(crate) const WAKE: Token = Token(0);
 const LISTEN: Token = Token(1);
@@ -44,6 +49,9 @@ const READS_PER_TURN: usize = 4;
 /// How often deadlines are looked at while one is near, and while all connections are idle.
 const FAST_TICK: Duration = Duration::from_millis(100);
 const SLOW_TICK: Duration = Duration::from_secs(1);
+
+/// Pause after a caught panic, so that one that comes back at once does not burn a core.
+const PAUSE_AFTER_PANIC: Duration = Duration::from_millis(100);
 
 /// Why a connection ends.
 enum End {
@@ -112,8 +120,41 @@ impl EventLoop {
         })
     }
 
-    /// Runs until it is told to stop, then answers what it has, within the deadline given with it.
-    pub fn run(mut self) -> io::Result<()> {
+    /// Runs until it is told to stop, then answers what it has, within the deadline given with it. A panic is
+    /// counted and ends all connections; the loop starts over with what is in the files. Fails when readiness
+    /// events are refused, or the files cannot be read after a panic.
+    pub fn run_supervised(mut self) -> Result<(), ReceiverError> {
+        loop {
+            // Unwind safety: what a panic may have left half done is dropped, or read anew from the files.
+            match catch_unwind(AssertUnwindSafe(|| self.run())) {
+                Ok(ended) => {
+                    let now = self.clock.moment();
+                    let deadline = self.control.stop_by().unwrap_or(now);
+                    self.service.stop(deadline.since(now));
+                    return Ok(ended?);
+                }
+                Err(_panic) => {
+                    stats::add(&self.counters.panics, 1);
+                    self.start_over()?;
+                    std::thread::sleep(PAUSE_AFTER_PANIC);
+                }
+            }
+        }
+    }
+
+    fn start_over(&mut self) -> Result<(), StoreError> {
+        self.connections = Slab::new();
+        self.ready.clear();
+        self.holding.clear();
+        self.count_open();
+        let now = self.clock.moment();
+        // Edges that came while nobody looked are lost: what waits is accepted at the next tick.
+        self.accept_again = true;
+        (self.next_tick, self.next_sync) = (Some(now), None);
+        self.service.start_over(&self.options, now)
+    }
+
+    fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(256);
         while self.control.stop_by().is_none() {
             self.turn(&mut events)?;
@@ -126,8 +167,6 @@ impl EventLoop {
         while !self.connections.is_empty() && self.control.stop_by() > Some(self.clock.moment()) {
             self.turn(&mut events)?;
         }
-        // Nobody waits for an answer any more; what failed is counted.
-        let _in_doubt = self.service.sync();
         Ok(())
     }
 
@@ -150,6 +189,7 @@ impl EventLoop {
             }
         }
         self.sync_if_due(now);
+        self.take_answers(now);
         if self.next_tick.is_some_and(|tick| tick <= now) {
             self.tick(now);
         }
@@ -161,7 +201,10 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         let next = self.next_tick.into_iter().chain(self.next_sync).chain(self.control.stop_by());
-        next.min().map(|moment| moment.since(self.clock.moment()))
+        let next = next.min().map(|moment| moment.since(self.clock.moment()));
+        // A relay's spool may have to be synced without an event.
+        let forwarding = self.options.forward.as_ref().map(|_| FAST_TICK);
+        next.into_iter().chain(forwarding).min()
     }
 
     fn accept(&mut self, now: Moment) {
@@ -289,37 +332,6 @@ impl EventLoop {
                 self.holding.push(index);
             }
             connection.frame_handled(frame_bytes, now);
-        }
-    }
-
-    /// Syncs when the policy says so, and lets go the answers that waited for it.
-    fn sync_if_due(&mut self, now: Moment) {
-        let owed = !self.holding.is_empty() || self.service.needs_sync();
-        match self.options.sync {
-            Sync::None => return,
-            Sync::Batch if !owed => return,
-            Sync::Batch => {}
-            Sync::Interval(interval) => {
-                let due = self.next_sync.is_some_and(|sync| sync <= now);
-                if !due {
-                    if owed && self.next_sync.is_none() {
-                        self.next_sync = Some(now.after(interval));
-                    }
-                    return;
-                }
-                self.next_sync = None;
-            }
-        }
-        let in_doubt = self.service.sync();
-        for index in std::mem::take(&mut self.holding) {
-            let Some(connection) = self.connections.get_mut(index) else { continue };
-            let released = connection.replies.release(&in_doubt);
-            if released.is_err() || connection.flush(now).is_err() {
-                self.close(index, &End::Gone);
-            } else {
-                // It may have been left unread for its answers' sake.
-                self.enqueue(index);
-            }
         }
     }
 

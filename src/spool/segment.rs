@@ -7,6 +7,7 @@
 use std::fs;
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
@@ -33,6 +34,9 @@ pub const SEGMENT_EXTENSION: &str = "seg";
 
 /// A segment file that was never used: allocated ahead, never held a group.
 pub const NEW_SEGMENT_FILE: &str = "next.new";
+
+/// The unit of `st_blocks`, whatever the file system (stat(2)).
+const BLOCK_BYTES: u64 = 512;
 
 /// The file name of a segment.
 pub fn segment_name(number: u64) -> String {
@@ -145,6 +149,17 @@ impl Segment {
     fn binding_word(&self, offset: usize, slot: usize, index: usize) -> &AtomicU64 {
         self.view.mapping().atomic_u64(offset + FRAME_BINDINGS[slot] + 8 * index)
     }
+}
+
+/// Bytes that the segment files in `dir` occupy; a directory or file that is gone occupies none.
+pub fn occupied_bytes(dir: &Path) -> u64 {
+    let is_segment = |entry: &fs::DirEntry| {
+        let path = entry.path();
+        path.extension().is_some_and(|extension| extension == SEGMENT_EXTENSION)
+            || entry.file_name() == NEW_SEGMENT_FILE
+    };
+    let files = fs::read_dir(dir).into_iter().flatten().flatten().filter(is_segment);
+    files.filter_map(|file| file.metadata().ok()).map(|file| file.blocks() * BLOCK_BYTES).sum()
 }
 
 /// A segment file that holds nothing: new, or released.

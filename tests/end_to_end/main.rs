@@ -13,6 +13,7 @@ mod answers;
 mod application;
 mod bad_input;
 mod closing;
+mod heirs;
 mod lines;
 mod network;
 mod ship;

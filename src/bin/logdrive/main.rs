@@ -9,6 +9,7 @@ mod delivery;
 mod drain;
 mod input;
 mod json;
+mod output;
 mod receive;
 mod ship;
 mod spool;
@@ -61,7 +62,7 @@ fn main() -> ExitCode {
         Ok(Outcome::Good) => ExitCode::SUCCESS,
         Ok(Outcome::Bad) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("logdrive: {error}");
+            output::remark(format_args!("logdrive: {error}"));
             ExitCode::from(2)
         }
     }

@@ -2,8 +2,6 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::io;
-use std::io::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -18,6 +16,7 @@ use logdrive::pipeline::slots::Owner;
 
 use crate::Outcome;
 use crate::json;
+use crate::output;
 
 /// Show what a spool directory holds: who wrote it, what waits, what was sent and not acknowledged.
 ///
@@ -51,7 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
         }
     }
     let text = if arguments.json { as_json(&dir, &seen)? } else { as_text(&dir, &seen)? };
-    io::stdout().lock().write_all(text.as_bytes())?;
+    output::print(&text)?;
     let is_good =
         seen.iter().all(|(_, view)| view.as_ref().is_ok_and(|view| view.problems.is_empty()));
     Ok(if is_good { Outcome::Good } else { Outcome::Bad })

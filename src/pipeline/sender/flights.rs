@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use crate::ids::LaneId;
 use crate::pipeline::handover::Source;
+use crate::pipeline::losses::Cause;
 use crate::pipeline::losses::Loss;
 use crate::pipeline::sender::spaces::SpaceId;
 use crate::spool::Binding;
@@ -71,8 +72,8 @@ pub struct Flights {
     /// To be sent again on any lane that may take them, oldest first.
     waiting: VecDeque<u64>,
     lookahead: Option<Lookahead>,
-    /// A batch of our own that was read and is not wanted yet.
-    put_back: Option<Lookahead>,
+    /// Batches that were read and are not wanted yet, at most one of each source.
+    put_back: Vec<Lookahead>,
     next_token: u64,
     own_unresolved: BTreeMap<u64, u32>,
     own_taken: Option<u64>,
@@ -89,7 +90,7 @@ impl Flights {
             flights: HashMap::new(),
             waiting: VecDeque::new(),
             lookahead: None,
-            put_back: None,
+            put_back: Vec::new(),
             next_token: 0,
             own_unresolved: BTreeMap::new(),
             own_taken: None,
@@ -130,8 +131,16 @@ impl Flights {
     pub fn take_troubles(&mut self) -> (u64, u64) {
         let (mut damages, mut errors) = (0, 0);
         for source in self.sources.iter_mut().flatten() {
-            while source.reader.take_damage().is_some() {
+            while let Some(damage) = source.reader.take_damage() {
                 damages += 1;
+                if !damage.records.is_empty() {
+                    self.losses.push(Loss {
+                        instance: source.slot.instance(),
+                        first_record: damage.records.start,
+                        count: damage.records.end - damage.records.start,
+                        cause: Cause::Damaged,
+                    });
+                }
             }
             errors += u64::from(source.reader.take_error().is_some());
         }
@@ -147,7 +156,7 @@ impl Flights {
     pub fn drained(&self) -> Vec<usize> {
         let in_use = |index| {
             self.flights.values().any(|flight| flight.source == index)
-                || self.lookahead.as_ref().is_some_and(|next| next.source == index)
+                || self.lookahead.iter().chain(&self.put_back).any(|next| next.source == index)
         };
         self.sources()
             .filter(|(index, source)| {
@@ -171,34 +180,49 @@ impl Flights {
         self.lookahead.take()
     }
 
-    /// The oldest segment of our own spool that holds a batch without an outcome.
-    pub fn oldest_own_segment(&mut self) -> Option<u64> {
-        if self.lookahead.as_ref().is_none_or(|next| next.source != OWN) {
-            self.put_back = self.read(OWN);
+    /// The oldest segment of all that holds a batch without an outcome, and its source: adopted ones are older
+    /// than our own.
+    pub fn oldest_segment(&mut self) -> Option<(usize, u64)> {
+        let sources = (1..self.sources.len()).chain([OWN]);
+        sources.into_iter().find_map(|source| Some((source, self.oldest_segment_of(source)?)))
+    }
+
+    fn oldest_segment_of(&mut self, source: usize) -> Option<u64> {
+        if self.lookahead.as_ref().is_none_or(|next| next.source != source)
+            && let Some(next) = self.read(source)
+        {
+            self.put_back.push(next);
         }
         let unsent = self.lookahead.iter().chain(&self.put_back);
-        let unsent = unsent.filter(|next| next.source == OWN).map(|next| &next.frame);
-        let sent = self.flights.values().filter(|flight| flight.source == OWN);
+        let unsent = unsent.filter(|next| next.source == source).map(|next| &next.frame);
+        let sent = self.flights.values().filter(|flight| flight.source == source);
         unsent.chain(sent.map(|flight| &flight.frame)).map(|frame| frame.position().segment).min()
     }
 
-    /// Takes the next batch of our own that was never sent, if it lies in `segment`.
-    pub fn take_own_of(&mut self, segment: u64) -> Option<Lookahead> {
-        let next = match self.lookahead.take_if(|next| next.source == OWN) {
+    /// Takes the next batch of `source` that was never sent, if it lies in `segment`.
+    pub fn take_of(&mut self, source: usize, segment: u64) -> Option<Lookahead> {
+        let next = match self.lookahead.take_if(|next| next.source == source) {
             Some(next) => next,
-            None => self.read(OWN)?,
+            None => self.read(source)?,
         };
         if next.frame.position().segment == segment {
             return Some(next);
         }
-        self.put_back = Some(next);
+        self.put_back.push(next);
         None
+    }
+
+    /// Gives the files of adopted spools back whose batches have all ended: nobody writes there any more.
+    pub fn discard_free(&mut self) -> u64 {
+        let adopted = self.sources.iter_mut().skip(1).flatten();
+        let writers = adopted.filter_map(|source| source.writer.as_mut());
+        writers.filter_map(|writer| writer.discard_free().err()).count() as u64
     }
 
     /// Reads the next frame of a source.
     pub fn read(&mut self, source: usize) -> Option<Lookahead> {
-        if source == OWN && self.put_back.is_some() {
-            return self.put_back.take();
+        if let Some(index) = self.put_back.iter().position(|next| next.source == source) {
+            return Some(self.put_back.remove(index));
         }
         let frame = self.sources.get_mut(source)?.as_mut()?.reader.next()?;
         if source == OWN {
@@ -262,8 +286,16 @@ impl Flights {
 
     /// Ends a frame that never became a flight.
     pub fn resolve_frame(&mut self, source: usize, frame: &Frame, resolution: Resolution) {
-        if let Some(source) = self.source(source) {
+        if let Some(source) = self.sources.get_mut(source).and_then(Option::as_mut) {
             source.reader.resolve(frame, resolution);
+            if let Resolution::Dropped(reason) = resolution {
+                self.losses.push(Loss {
+                    instance: source.slot.instance(),
+                    first_record: frame.first_record(),
+                    count: u64::from(frame.record_count()),
+                    cause: Cause::Dropped(reason),
+                });
+            }
         }
         if source != OWN {
             let records = u64::from(frame.record_count());
@@ -275,13 +307,6 @@ impl Flights {
             }
         }
         if source == OWN {
-            if let Resolution::Dropped(reason) = resolution {
-                self.losses.push(Loss {
-                    first_record: frame.first_record(),
-                    count: u64::from(frame.record_count()),
-                    reason,
-                });
-            }
             let batch = frame.batch_number();
             if let Some(count) = self.own_unresolved.get_mut(&batch) {
                 *count -= 1;
@@ -292,7 +317,7 @@ impl Flights {
         }
     }
 
-    /// What was given up of our own since the last call.
+    /// What was lost since the last call.
     pub fn take_losses(&mut self) -> Vec<Loss> {
         std::mem::take(&mut self.losses)
     }

@@ -229,14 +229,13 @@ impl Sender {
     }
 
     fn remove_drained(&mut self) {
-        if !self.handover.adoption_done() {
-            return;
-        }
+        self.counters.batch.spool_errors.add(self.flights.discard_free());
         for index in self.flights.drained() {
             let source = self.flights.take_source(index);
             if source.is_some_and(|source| source.remove_drained().is_err()) {
                 self.counters.batch.spool_errors.add(1);
             }
+            self.handover.note_adopted_removed();
         }
     }
 

@@ -33,10 +33,10 @@ impl Sender {
     /// Publishes the figures, then how far our own batches are resolved: who waits for that finds
     /// figures that include it.
     pub(super) fn report(&mut self) {
+        let (damages, errors) = self.flights.take_troubles();
         for loss in self.flights.take_losses() {
             self.handover.add_loss(loss);
         }
-        let (damages, errors) = self.flights.take_troubles();
         self.counters.batch.spool_damages.add(damages);
         self.counters.batch.spool_errors.add(errors);
         let stats = self.figures();
