@@ -95,7 +95,7 @@ impl<'a> Voice<'a> {
         loop {
             match client.log(Severity::Info, text) {
                 Ok(()) => break,
-                Err(Code::RingFull | Code::Starting) => std::thread::yield_now(),
+                Err(Code::RingFull | Code::SpoolFull | Code::Starting) => std::thread::yield_now(),
                 Err(code) => return Err(code),
             }
         }
