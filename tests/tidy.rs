@@ -84,6 +84,9 @@ const UNSAFE_IN: &[&str] = &[
     "bindings/c/",
     "bindings/java/native/",
     "tests/fork.rs",
+    "tests/support/witness.rs",
+    "tests/faults/exit.rs",
+    "tests/faults/fork.rs",
 ];
 
 /// Where rustls may be told whom to trust, other than by its own verification.

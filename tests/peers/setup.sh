@@ -2,7 +2,7 @@
 # Installs the peers that tests talk to under target/peers (or $PEERS_DIR), once; later calls need no
 # network.
 #
-# Usage: setup.sh python|node|kafka-3.9|kafka-4|kfake|haproxy|network|c|java. Exits with 0 when they are ready, with 75 (EX_TEMPFAIL) and a reason on
+# Usage: setup.sh python|node|kafka-3.9|kafka-4|kfake|haproxy|network|c|java|faketime. Exits with 0 when they are ready, with 75 (EX_TEMPFAIL) and a reason on
 # stderr when an interpreter is missing or the registry is out of reach.
 set -u
 
@@ -105,8 +105,15 @@ java)
     { apt-get update -qq && apt-get install -qq -y openjdk-17-jdk-headless maven; } >&2 \
         || out_of_reach "the package archive is out of reach"
     ;;
+faketime)
+    # For the fault suite's clock jumps; a library that is preloaded.
+    ls /usr/lib/*/faketime/libfaketimeMT.so.1 > /dev/null 2>&1 && exit 0
+    command -v apt-get > /dev/null || out_of_reach "libfaketime is not installed, and there is no apt-get"
+    (timeout 120 apt-get -q update && timeout 120 apt-get -q install -y libfaketime) >&2 \
+        || out_of_reach "libfaketime cannot be installed"
+    ;;
 *)
-    echo "usage: setup.sh python|node|kafka-3.9|kafka-4|kfake|haproxy|network|c|java" >&2
+    echo "usage: setup.sh python|node|kafka-3.9|kafka-4|kfake|haproxy|network|c|java|faketime" >&2
     exit 2
     ;;
 esac
