@@ -61,8 +61,11 @@ codes! {
     Internal = 11, "INTERNAL", "an internal error was caught; please report it";
     /// A file or mapping is of another version, foreign or damaged; it was set aside.
     Damaged = 12, "DAMAGED", "a file is damaged, foreign or of another version";
-    /// A forked child has no rings of its own yet: another thread is making them, or they cannot be made.
-    Starting = 13, "STARTING", "the rings of a forked process are being made; the record was refused";
+    /// Our threads cannot be started now; or a forked child has no rings of its own yet: another thread is making
+    /// them, or they cannot be made.
+    Starting = 13, "STARTING", "threads or the rings of a forked process are being made; the record was refused";
+    /// More than 90 % of the spool is in use: only records of severity WARN and above are admitted (`spool.full`).
+    SpoolFull = 14, "SPOOL_FULL", "the spool is nearly full and the record is below WARN: raise spool.bytes_max";
 }
 
 impl Code {

@@ -58,9 +58,9 @@ impl Logger {
     ///
     /// # Errors
     ///
-    /// Why the record was not accepted: `RingFull`, `RecordTooLarge`, `Closed`, `Reentrant`,
-    /// `TooManyThreads`, `InvalidArgument`; in a forked child `Starting`. Each is counted. A record
-    /// below the level is no error.
+    /// Why the record was not accepted: `RingFull`, `SpoolFull`, `RecordTooLarge`, `Closed`, `Reentrant`,
+    /// `TooManyThreads`, `InvalidArgument`; `Starting` where threads cannot be started, or a forked
+    /// child's rings are being made. Each is counted. A record below the level is no error.
     #[inline]
     pub fn log(&self, severity: Severity, text: impl AsRef<[u8]>) -> Result<(), Code> {
         if !self.is_enabled(severity) {
@@ -100,7 +100,8 @@ impl Logger {
 
     /// Formats straight into the ring: `logger.write(Severity::Info, format_args!("{x} of {y}"))`.
     ///
-    /// A text of more than 1,024 bytes is formatted on the heap first, so formatting may run twice.
+    /// A text of more than 1,024 bytes is formatted on the heap, so formatting may run twice; it does not run at all
+    /// where there is no room.
     pub fn write(&self, severity: Severity, text: fmt::Arguments<'_>) -> Result<(), Code> {
         if !self.is_enabled(severity) {
             return Ok(());
@@ -110,21 +111,17 @@ impl Logger {
         }
         let record = self.record(severity, None, &[], &[]);
         let mut is_written = false;
-        let Some(node) = self.calls.lineage.node_for_record() else { return Err(Code::Starting) };
-        let outcome = node.registry().with(|producer| {
-            is_written = format_in_place(producer, &record, text);
+        self.offer(|producer| {
+            is_written = format_in_place(producer, &record, text)?;
             Ok(())
-        });
-        match outcome {
-            Ok(()) if is_written => Ok(()),
-            Ok(()) => {
-                let mut formatted = String::new();
-                // A value that cannot be formatted is the caller's defect, never a panic of ours.
-                formatted.write_fmt(text).map_err(|_| Code::InvalidArgument)?;
-                self.push(severity, None, &[], formatted.as_bytes())
-            }
-            Err(refusal) => Err(code_of(refusal)),
+        })?;
+        if is_written {
+            return Ok(());
         }
+        let mut formatted = String::new();
+        // A value that cannot be formatted is the caller's defect, never a panic of ours.
+        formatted.write_fmt(text).map_err(|_| Code::InvalidArgument)?;
+        self.push(severity, None, &[], formatted.as_bytes())
     }
 
     /// Logs at TRACE. What is refused is counted in [`Client::stats`](crate::Client::stats).
@@ -221,6 +218,14 @@ impl Logger {
         self.offer(|producer| producer.finish(room, None))
     }
 
+    /// Counts a record that would have fed on itself.
+    #[cfg(any(feature = "log", feature = "tracing", feature = "slog"))]
+    #[cold]
+    pub(crate) fn refuse_as_reentrant(&self) {
+        // Counted is all that there is to it.
+        let _counted = self.offer(|_| Err(Refusal::Reentrant));
+    }
+
     #[inline]
     fn count(&self, severity: Severity, text: impl AsRef<[u8]>) {
         // A refusal is counted where it happens; the caller of this form does not want to know.
@@ -267,7 +272,7 @@ impl Logger {
         let mut is_waiting = false;
         let outcome = node.registry().with(|producer| match write(producer) {
             // Not a refusal yet, so not counted as one.
-            Err(Refusal::RingFull) if calls.block.is_some() => {
+            Err(Refusal::RingFull | Refusal::SpoolFull) if calls.block.is_some() => {
                 is_waiting = true;
                 Ok(())
             }
@@ -323,24 +328,33 @@ impl Calls {
                 if is_last_try { outcome } else { Ok(()) }
             });
             match called.and(outcome) {
-                Err(Refusal::RingFull) if !is_last_try => {}
+                Err(Refusal::RingFull | Refusal::SpoolFull) if !is_last_try => {}
                 other => return other.map_err(code_of),
             }
         }
     }
 }
 
-/// False where the text does not fit a claim, or no claim was to be had; nothing was logged then.
-fn format_in_place(producer: &mut Producer, record: &Record<'_>, text: fmt::Arguments<'_>) -> bool {
+/// False where the text does not fit a claim; nothing was logged then, and it is to be formatted elsewhere.
+fn format_in_place(
+    producer: &mut Producer,
+    record: &Record<'_>,
+    text: fmt::Arguments<'_>,
+) -> Result<bool, Refusal> {
     let bytes_max = record.encoded_bytes() + FORMAT_BYTES_MAX;
-    let Ok(mut claim) = producer.claim_in_place(record.severity, bytes_max) else { return false };
+    let mut claim = match producer.claim_in_place(record.severity, bytes_max) {
+        Ok(claim) => claim,
+        // No record may be as large as the claim; the text may still be small enough.
+        Err(Refusal::TooLarge) => return Ok(false),
+        Err(refusal) => return Err(refusal),
+    };
     let mut is_full = false;
     record.encode(|piece| is_full |= claim.put(piece).is_err());
     if is_full || claim.write_fmt(text).is_err() {
-        return false;
+        return Ok(false);
     }
     claim.commit();
-    true
+    Ok(true)
 }
 
 fn code_of(refusal: Refusal) -> Code {
@@ -351,5 +365,7 @@ fn code_of(refusal: Refusal) -> Code {
         Refusal::Reentrant => Code::Reentrant,
         Refusal::TooManyThreads => Code::TooManyThreads,
         Refusal::Invalid => Code::InvalidArgument,
+        Refusal::SpoolFull => Code::SpoolFull,
+        Refusal::Starting => Code::Starting,
     }
 }

@@ -21,6 +21,12 @@ impl Counter {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// Replaces the count: for what is looked at anew each time, by one thread.
+    pub fn set(&self, count: u64) {
+        // Relaxed: as in `add`.
+        self.0.store(count, Ordering::Relaxed);
+    }
+
     /// The count so far.
     pub fn value(&self) -> u64 {
         // Relaxed: as in `add`.
@@ -33,6 +39,8 @@ impl Counter {
 pub struct BatchCounters {
     /// Records drained from the rings.
     pub drained: Counter,
+    /// Records in the rings that cannot be drained now, for the spool or all workers are busy.
+    pub waiting: Counter,
     /// Records committed to the spool.
     pub committed: Counter,
     /// Groups committed.
@@ -51,7 +59,18 @@ pub struct BatchCounters {
     pub loss_reports: Counter,
     /// Places in spools that were found unreadable and copied to the quarantine.
     pub spool_damages: Counter,
+    /// Records that were rejected and are not among the dead letters: no room there, or no way to write them.
+    pub dead_letters_lost: Counter,
     /// Panics of our threads that were caught.
+    pub panics: Counter,
+}
+
+/// What became of events beside being told.
+#[derive(Debug, Default)]
+pub struct EventCounters {
+    /// Events that the callback was not told of.
+    pub lost: Counter,
+    /// Panics of the callback.
     pub panics: Counter,
 }
 
@@ -70,6 +89,8 @@ pub struct ReceiverStats {
     pub bytes: u64,
     /// How often a lane to it failed.
     pub failures: u64,
+    /// Why, the last time; empty where none did. Never holds a secret.
+    pub last_failure: String,
 }
 
 /// What the sender's side knows; replaced as a whole.
@@ -83,7 +104,7 @@ pub struct SenderStats {
     pub dropped: Vec<(&'static str, u64)>,
     /// Records whose stored bytes were found unreadable.
     pub damaged: u64,
-    /// Records that wait in the spool, of this run and of adopted ones.
+    /// Records that wait in the spool, of this run and of adopted ones; and those of this run before it.
     pub stored: u64,
     /// Bytes that wait in the spool.
     pub stored_bytes: u64,
@@ -101,8 +122,23 @@ pub struct SenderStats {
     pub bytes_wire: u64,
     /// Attempts beyond the first to send a batch.
     pub retries: u64,
+    /// Acknowledgements of new batches at offsets that were acknowledged before: a broker lost what it had
+    /// acknowledged, or lies. Each is worth a look at the cluster; what it lost is not sent again.
+    pub acknowledgement_regressions: u64,
+    /// Milliseconds of silence that brokers asked for, because of their quotas; over all connections.
+    pub throttled_ms: u64,
     /// Connections that were moved by the rebinding rules.
     pub rebinds: u64,
+    /// Whether servers' certificates are believed without a look (`tls.insecure_skip_verification`).
+    pub tls_unverified: bool,
+    /// Whether passwords or tokens are sent without encryption (`sasl.insecure_cleartext`).
+    pub sasl_cleartext: bool,
+    /// How often changed certificates, passwords or tokens were taken over.
+    pub credentials_reloads: u64,
+    /// How often they could not be read or used; what was known before was used on.
+    pub credentials_failures: u64,
+    /// Why, if the last look at them failed. Never holds a secret.
+    pub credentials_failure: String,
     /// How often the discovery (`discovery`) gave no list; what was known stayed in use.
     pub discovery_failures: u64,
     /// By receiver.
@@ -114,6 +150,8 @@ pub struct SenderStats {
 pub struct Counters {
     /// The batcher's.
     pub batch: BatchCounters,
+    /// Of the event callback.
+    pub events: EventCounters,
     sender: Mutex<SenderStats>,
 }
 
@@ -129,7 +167,7 @@ impl Counters {
 /// `accepted + adopted_stored = delivered + unconfirmed + dropped + damaged + stored`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Records accepted by this client and seen by the batcher.
+    /// Records accepted by this client: drained from the rings, or counted in them while the spool is full.
     pub accepted: u64,
     /// How many of them are logdrive's own reports of losses.
     pub loss_reports: u64,
@@ -143,12 +181,18 @@ pub struct Snapshot {
     pub malformed: u64,
     /// Panics of our threads that were caught; every one is a defect worth a report.
     pub panics: u64,
+    /// Events that the callback was not told of: it was too slow, or the client was closed meanwhile.
+    pub events_lost: u64,
+    /// Panics of the event callback that were caught; the application's, not ours.
+    pub callback_panics: u64,
     /// Commits that found the spool full.
     pub spool_full: u64,
     /// Commits that the file system refused.
     pub spool_errors: u64,
     /// Places in spools that were found unreadable; what is known of them lies in `quarantine/`.
     pub spool_damages: u64,
+    /// Records that were rejected and are not among the dead letters: no room there, or no way to write them.
+    pub dead_letters_lost: u64,
     /// Bytes of the arena.
     pub arena_bytes: u64,
     /// Percent of the arena's chunks in use.

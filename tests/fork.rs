@@ -174,3 +174,136 @@ fn prefork_workers_share_a_client_opened_before_the_fork() {
     client.close(DEADLINE).unwrap();
     check(&store, &["worker-0", "worker-1", "worker-2"]);
 }
+
+/// Threads of a forked child: it starts with one.
+fn thread_count() -> usize {
+    std::fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+#[test]
+fn a_client_has_no_threads_before_its_first_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    let receiver = ReceiverProcess::start(&store, &[]);
+    let path = dir.path();
+    wait_for(fork(|| {
+        let unused = client(&receiver, path);
+        unused.flush(DEADLINE).unwrap();
+        assert!(unused.adoption_done() && thread_count() == 1);
+        unused.close(DEADLINE).unwrap();
+        let used = client(&receiver, path);
+        assert_eq!(thread_count(), 1);
+        used.info("first");
+        assert!(thread_count() >= 3, "a batcher and a sender");
+        used.close(DEADLINE).unwrap();
+        thread_count() == 1
+    }));
+    assert_eq!(support::cat(&[store.to_str().unwrap()]), ["first"]);
+    assert!(slots_in(path).is_empty());
+}
+
+fn slots_in(dir: &Path) -> Vec<std::path::PathBuf> {
+    let names = std::fs::read_dir(dir.join("ring")).into_iter().flatten().flatten();
+    names
+        .flat_map(|name| std::fs::read_dir(name.path()).unwrap())
+        .map(|e| e.unwrap().path())
+        .collect()
+}
+
+fn set_limit(resource: libc::__rlimit_resource_t, soft: u64) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` has room for the answer.
+    assert_eq!(unsafe { libc::getrlimit(resource, &raw mut limit) }, 0);
+    limit.rlim_cur = soft.min(limit.rlim_max);
+    // SAFETY: `limit` is a valid structure that is only read.
+    assert_eq!(unsafe { libc::setrlimit(resource, &raw const limit) }, 0);
+}
+
+#[test]
+fn a_start_that_fails_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    let receiver = ReceiverProcess::start(&store, &[]);
+    let path = dir.path();
+    wait_for(fork(|| {
+        let url = format!("receivers://{}/forked", receiver.address);
+        let mut config = Config::from_url(&url).unwrap();
+        config.set("ring.dir", path.join("ring").to_str().unwrap()).unwrap();
+        let mut failed = 0;
+        for more in 0..64 {
+            // Descriptors get the lowest free number, which must lie below.
+            set_limit(libc::RLIMIT_NOFILE, 3 + more);
+            let Ok(client) = Client::start(&config) else {
+                failed += 1;
+                set_limit(libc::RLIMIT_NOFILE, 200);
+                assert!(slots_in(path).is_empty(), "{more} more descriptors: {:?}", slots_in(path));
+                continue;
+            };
+            set_limit(libc::RLIMIT_NOFILE, 200);
+            client.close(DEADLINE).unwrap();
+            break;
+        }
+        failed > 2
+    }));
+}
+
+/// Where the system refuses threads a record is refused and counted; later ones are accepted and delivered.
+#[test]
+fn threads_that_are_refused_are_tried_again() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    let receiver = ReceiverProcess::start(&store, &[]);
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let path = dir.path();
+    wait_for(fork(|| {
+        // Root is not bound by the limit; where we are not root, this fails and is not needed.
+        // SAFETY: changes this child's user, nothing else.
+        let _may_fail = unsafe { libc::setuid(65_534) };
+        let client = client(&receiver, path);
+        set_limit(libc::RLIMIT_NPROC, 0);
+        assert_eq!(client.log(Severity::Info, "too early"), Err(logdrive::Code::Starting));
+        assert_eq!(client.stats().refused, [("starting", 1)]);
+        set_limit(libc::RLIMIT_NPROC, u64::MAX);
+        support::wait::until("threads are started", || {
+            client.log(Severity::Info, "in time").is_ok()
+        });
+        client.close(DEADLINE).unwrap().sender.delivered == 1
+    }));
+    assert_eq!(support::cat(&[store.to_str().unwrap()]), ["in time"]);
+}
+
+/// The parent is gone, its child lives and has copies of all its descriptors: the slot is dead all the same.
+#[test]
+fn a_forked_child_does_not_keep_a_dead_parents_slot_alive() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    let path = dir.path();
+    let address: std::net::SocketAddr = "127.0.0.1:1".parse().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let child = fork(|| {
+        let mut config = Config::from_url(&format!("receivers://{address}/forked")).unwrap();
+        config.set("ring.dir", path.join("ring").to_str().unwrap()).unwrap();
+        let client = Client::start(&config).unwrap();
+        log(&client, "dead");
+        let grandchild = fork(|| {
+            // Until the test lets go of the pipe, which is after the adoption.
+            // SAFETY: this process's copy, which nobody uses after this.
+            unsafe { libc::close(std::os::fd::AsRawFd::as_raw_fd(&writer)) };
+            let mut reader = reader.try_clone().unwrap();
+            std::io::Read::read(&mut reader, &mut [0]).unwrap() == 0
+        });
+        assert!(grandchild > 0);
+        std::mem::forget(client);
+        true
+    });
+    wait_for(child);
+    let receiver = ReceiverProcess::start(&store, &[]);
+    let heir = client(&receiver, path);
+    support::wait::until("the slot is adopted and drained", || {
+        heir.stats().sender.adopted_delivered == u64::from(RECORDS) && slots_in(path).len() == 1
+    });
+    heir.close(DEADLINE).unwrap();
+    drop(writer);
+    check(&store, &["dead"]);
+}

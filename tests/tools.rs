@@ -127,6 +127,34 @@ fn contents(dir: &Path) -> Vec<(String, Vec<u8>)> {
     found
 }
 
+/// `logdrive verify DIR | head -1`, with a reader that leaves before anything is printed.
+#[test]
+fn a_reader_that_leaves_changes_no_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let empty = dir.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let empty = empty.to_str().unwrap();
+    let nowhere = "receivers://127.0.0.1:1/logs";
+    let commands: [(&[&str], i32); 4] = [
+        (&["spool", empty], 0),
+        (&["verify", empty], 1),
+        (&["drain", empty, "--to", nowhere, "--json"], 0),
+        (&["ship", "--to", nowhere, "--spool", empty, "--json"], 0),
+    ];
+    for (arguments, code) in commands {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_logdrive"));
+        command.args(arguments).stdin(Stdio::null()).stdout(closed_pipe()).stderr(closed_pipe());
+        assert_eq!(command.status().unwrap().code(), Some(code), "{arguments:?}");
+    }
+}
+
+/// A pipe that nobody reads any more.
+fn closed_pipe() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
 #[test]
 fn what_a_killed_process_left_is_shown_and_drained() {
     let dir = tempfile::tempdir().unwrap();

@@ -36,6 +36,7 @@ pub use crate::config::choices::Codec;
 pub use crate::config::choices::Discovery;
 pub use crate::config::choices::Format;
 pub use crate::config::choices::RingFull;
+pub use crate::config::choices::SaslMechanism;
 pub use crate::config::choices::SpoolFull;
 pub use crate::config::choices::SpoolStore;
 pub use crate::config::choices::SpoolSync;
@@ -50,13 +51,17 @@ pub use crate::config::table::ClientSettings;
 pub use crate::config::table::FleetSettings;
 pub use crate::config::table::OPTIONS;
 pub use crate::config::table::RingSettings;
+pub use crate::config::table::SaslSettings;
 pub use crate::config::table::SessionSettings;
 pub use crate::config::table::SpoolSettings;
+pub use crate::config::table::TlsSettings;
 pub use crate::config::table::TransportSettings;
 pub use crate::config::value::Accepts;
 pub use crate::config::value::Kind;
 
 use crate::config::settings::Groups;
+use crate::event::Event;
+use crate::event::EventCallback;
 
 /// The name that takes a whole URL, in [`Config::set`], in a file and as `LOGDRIVE_URL`.
 pub const URL: &str = "url";
@@ -91,8 +96,8 @@ impl Config {
 
     /// The defaults and a URL: `scheme://host:port,host:port/topic?name=value&name=value`.
     ///
-    /// Schemes are `kafka` and `receivers`. A host without a port has 9092; IPv6 addresses stand
-    /// in brackets; `%XX` escapes are decoded in the topic and in the parameters, `+` is a plus.
+    /// Schemes are `kafka` and `receivers`, and the same with `+tls`. A host without a port has 9092;
+    /// IPv6 addresses stand in brackets; `%XX` escapes are decoded in the topic and in the parameters, `+` is a plus.
     /// At most 64 KiB and 256 hosts.
     ///
     /// # Errors
@@ -184,6 +189,25 @@ impl Config {
         }
         *self = changed;
         Ok(())
+    }
+
+    /// Has `callback` told of [`Event`]s, on a thread of its own (`logdrive-event`) that exists only for this.
+    ///
+    /// It may block, log to the client, ask for figures and close the client. While it runs, up to 1,024 events wait,
+    /// further ones are counted in [`Snapshot::events_lost`](crate::Snapshot::events_lost); its panics are
+    /// caught and counted. It is called in bursts, at most ten in a second. Closing the client waits for it
+    /// until its deadline, at least a second for a call that is under way, and no call begins after that.
+    /// A clone of the client that the callback owns keeps the client open until it is closed by hand. A
+    /// forked child calls it only for a pipeline of its own, which its first record starts.
+    ///
+    /// The last callback given holds.
+    pub fn on_event(&mut self, callback: impl Fn(&Event) + Send + Sync + 'static) {
+        self.groups.on_event = Some(EventCallback::new(callback));
+    }
+
+    /// Takes back what [`Config::on_event`] registered.
+    pub fn on_no_event(&mut self) {
+        self.groups.on_event = None;
     }
 
     /// Finds what is missing or contradictory, before anything is started.

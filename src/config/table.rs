@@ -11,6 +11,7 @@ use crate::config::choices::Codec;
 use crate::config::choices::Discovery;
 use crate::config::choices::Format;
 use crate::config::choices::RingFull;
+use crate::config::choices::SaslMechanism;
 use crate::config::choices::SpoolFull;
 use crate::config::choices::SpoolStore;
 use crate::config::choices::SpoolSync;
@@ -116,8 +117,8 @@ options! {
         /// directory on a disk to survive those. Must differ from `ring.dir`.
         dir: Option<PathBuf> =
             ("spool.dir", "", Accepts::or_unset(Kind::Path, "beside the arena, on tmpfs"));
-        /// Quota over all slots of this `name`. At the quota `spool.full` decides; above 90 % of
-        /// it only records of severity WARN and above are admitted.
+        /// Quota over all slots of this `name`, living or dead; two segments are allowed to each
+        /// process in any case. At the quota `spool.full` decides.
         bytes_max: Option<u64> = ("spool.bytes_max", "0", Accepts::or_unset(
             Kind::Bytes(16 * MIB, 1024 * GIB),
             "automatic: 1 GiB with spool.dir, else the lesser of 64 MiB and half the free tmpfs",
@@ -128,9 +129,15 @@ options! {
             "spool.segment_bytes", "4MiB", Accepts::of(Kind::Pages(4 * MIB, 256 * MIB))
         );
         /// What gives way at the quota: `drop_oldest` the oldest stored batches, counted as
-        /// dropped; `drop_newest` and `block` nothing that was accepted: the rings fill, and then
-        /// `ring.full` decides whether new records are refused or their callers wait.
+        /// dropped, those of dead processes first; `drop_newest` and `block` nothing that was
+        /// accepted: above 90 % only records of severity WARN and above are admitted, others are
+        /// refused with `SPOOL_FULL`; then the rings fill. `ring.full` decides whether who is
+        /// not admitted is refused or waits.
         full: SpoolFull = ("spool.full", "drop_oldest", choice(SpoolFull::NAMES));
+        /// Bound on the files below `dead-letters/` of this `name`: records that a receiver refused for good,
+        /// kept for `logdrive spool --dead-letters`. Beyond it such a record is only counted and
+        /// reported. 0 keeps none.
+        dead_letters_bytes_max: u64 = ("dead_letters.bytes_max", "64MiB", bytes(0, 1024 * GIB));
         /// What survives a power cut: `batch` all that was stored, a duration all that is older
         /// than it, `none` what the kernel happened to write. A crash of the process alone loses
         /// nothing with any of them. Other than `none` it needs `spool.dir`.
@@ -154,6 +161,12 @@ options! {
         /// caught by a handler of SIGBUS. Faults elsewhere go to the handler that was there before.
         /// The first client of a process that has it on installs it, for the life of the process.
         sigbus_guard: bool = ("spool.sigbus_guard", "true", Accepts::of(Kind::Flag));
+        /// How often a process that logs looks for slots of its `name` whose process has died, to
+        /// deliver what they hold. Dead is whose record lock is free, never who is silent.
+        adoption_interval: Duration = ("adoption.interval", "5s", duration(100, 3_600_000));
+        /// How many slots of dead processes are open at a time; each takes some file descriptors and
+        /// maps its oldest segments. The next one follows when one is delivered.
+        adoption_slots_max: u32 = ("adoption.slots_max", "16", count(1, 1_024));
     }
 
     /// The Kafka protocol, spoken to clusters and to our own receivers alike.
@@ -253,6 +266,56 @@ options! {
         /// connect and every move anyway.
         resolve_interval: Duration = ("resolve.interval", "30s", duration(1_000, 3_600_000));
     }
+
+    /// Encrypted connections: with the schemes `kafka+tls://` and `receivers+tls://`, and only there.
+    "TLS" tls: TlsSettings {
+        /// PEM file with the authorities that a server's certificate must come from.
+        ca_file: Option<PathBuf> =
+            ("tls.ca_file", "", Accepts::or_unset(Kind::Path, "the authorities that the system trusts"));
+        /// PEM file with our certificate and those between it and its authority, for servers that
+        /// ask for one. Needs `tls.key_file`.
+        certificate_file: Option<PathBuf> =
+            ("tls.certificate_file", "", Accepts::or_unset(Kind::Path, "none is shown"));
+        /// PEM file with the key of `tls.certificate_file`; keep it at mode 0600.
+        key_file: Option<PathBuf> = ("tls.key_file", "", Accepts::or_unset(Kind::Path, "none"));
+        /// The name that a server's certificate must hold, where it is not the host of the URL (or, in
+        /// Kafka mode, the host that a broker advertises).
+        server_name: Option<String> =
+            ("tls.server_name", "", Accepts::or_unset(SERVER_NAME, "the host connected to"));
+        /// Believes any certificate: whoever can reach between us and the server can read and change
+        /// everything. For experiments only; `Snapshot` and its JSON show it as `tls_unverified`.
+        insecure_skip_verification: bool =
+            ("tls.insecure_skip_verification", "false", Accepts::of(Kind::Flag));
+        /// How often the files above, and the files and commands of `sasl`, are read again. What changed
+        /// in a way that can be used (certificate and key match) is used from then on, and the lanes
+        /// that stand are moved to it one by one.
+        reload_interval: Duration = ("credentials.reload_interval", "30s", duration(100, 86_400_000));
+    }
+
+    /// Who we are to a broker or receiver that asks. A secret is never a value: it comes from a file, an
+    /// environment variable or a command.
+    "SASL" sasl: SaslSettings {
+        /// How we prove who we are, in Kafka's spelling.
+        mechanism: SaslMechanism = ("sasl.mechanism", "none", choice(SaslMechanism::NAMES));
+        /// The user, for PLAIN and SCRAM.
+        username: Option<String> = ("sasl.username", "", Accepts::or_unset(USERNAME, "none"));
+        /// File whose first line is the password; keep it at mode 0600.
+        password_file: Option<PathBuf> =
+            ("sasl.password_file", "", Accepts::or_unset(Kind::Path, "see sasl.password_variable"));
+        /// Name of the environment variable that holds the password.
+        password_variable: Option<String> =
+            ("sasl.password_variable", "", Accepts::or_unset(VARIABLE, "see sasl.password_file"));
+        /// File whose first line is the token, for OAUTHBEARER.
+        token_file: Option<PathBuf> =
+            ("sasl.token_file", "", Accepts::or_unset(Kind::Path, "see sasl.token_command"));
+        /// Command that prints the token, run by `sh -c` in a thread of its own every
+        /// `credentials.reload_interval`, at most 30 s at a time. The host sees a child process.
+        token_command: Option<String> =
+            ("sasl.token_command", "", Accepts::or_unset(COMMAND, "see sasl.token_file"));
+        /// Lets PLAIN and OAUTHBEARER send the password or token over a connection without TLS, where
+        /// everybody on the way can read it.
+        insecure_cleartext: bool = ("sasl.insecure_cleartext", "false", Accepts::of(Kind::Flag));
+    }
 }
 
 const NAME: Accepts =
@@ -269,6 +332,25 @@ pub(super) const TOPIC: Accepts =
 const CLIENT_ID: Accepts = Accepts::of(Kind::Text("1 to 128 printable ASCII characters", |text| {
     (1..=128).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }));
+
+const SERVER_NAME: Kind = Kind::Text("a DNS name or an IP address", |text| {
+    let legal =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':');
+    (1..=253).contains(&text.len()) && text.bytes().all(legal)
+});
+
+const USERNAME: Kind = Kind::Text("1 to 255 bytes without control characters", |text| {
+    (1..=255).contains(&text.len()) && !text.contains(char::is_control)
+});
+
+const VARIABLE: Kind = Kind::Text("1 to 128 of A-Z, a-z, 0-9, `_`", |text| {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    (1..=128).contains(&text.len()) && text.bytes().all(legal)
+});
+
+const COMMAND: Kind = Kind::Text("1 to 4096 bytes without NUL", |text| {
+    (1..=4096).contains(&text.len()) && !text.contains('\0')
+});
 
 const ZOOKEEPER_PATH: Accepts = Accepts::of(Kind::Text(
     "an absolute path of at most 1024 bytes, without an end slash",

@@ -121,13 +121,14 @@ pub fn survey(header: &Header, body: &[u8], scratch: &mut Vec<u8>) -> Result<Sur
 
 /// The loss that a record of `instance` reports, if it does.
 ///
-/// The header's value is, big-endian: first record (8 bytes), count (8), cause (4); what follows
-/// is for later versions.
+/// The header's value is, big-endian: first record (8 bytes), count (8), cause (4), then the instance (16) whose
+/// records were lost, where that is another one; what follows is for later versions.
 pub fn loss(record: &RecordView<'_>, instance: InstanceId) -> Option<Loss> {
     let (_, value) = record.headers().find(|(name, _)| *name == LOSS_NAME)?;
     let (first_record, rest) = value?.split_first_chunk()?;
     let (count, rest) = rest.split_first_chunk()?;
-    let cause = rest.first_chunk()?;
+    let (cause, rest) = rest.split_first_chunk()?;
+    let instance = rest.first_chunk().map_or(instance, |other| InstanceId(*other));
     Some(Loss {
         instance,
         first_record: u64::from_be_bytes(*first_record),

@@ -7,8 +7,6 @@
 use std::fs;
 use std::io;
 use std::io::Read;
-use std::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,10 +19,8 @@ use crate::pipeline::encode;
 use crate::pipeline::encode::Encoder;
 use crate::pipeline::encode::SLICE_BYTES_MAX;
 use crate::pipeline::encode::Ticket;
-use crate::pipeline::handover::Handover;
 use crate::pipeline::handover::Source;
 use crate::pipeline::placement::Placement;
-use crate::pipeline::slots::Roots;
 use crate::pipeline::slots::Slot;
 use crate::pipeline::slots::SlotError;
 use crate::ring;
@@ -34,11 +30,9 @@ use crate::ring::Slice;
 use crate::ring::consumer::Limits;
 use crate::spool;
 use crate::spool::SpoolError;
-use crate::stats::Counters;
 use crate::sys::faults::Point;
 use crate::sys::faults::crash_point;
 use crate::sys::mapping::Mapping;
-use crate::transport::Waker;
 
 use thiserror::Error;
 
@@ -83,113 +77,118 @@ impl Options {
     /// From what the adopter itself uses.
     pub fn new(encode: encode::Options, spool: spool::Options, ring: ring::Options) -> Self {
         // The streams of a dead process are numbered in its own way.
-        let placement = encode.placement.as_ref().map(|_| Arc::new(Placement::new()));
+        let placement = Arc::new(Placement::new(encode.placement.places_keys()));
         Self { encode: encode::Options { placement, ..encode }, spool, ring }
     }
-}
 
-/// Adopts all slots of dead processes, once.
-pub struct Adoption {
-    /// Where the slots are.
-    pub roots: Roots,
-    /// How they are adopted.
-    pub options: Options,
-    /// The clock.
-    pub clock: Clock,
-    /// Takes the spools.
-    pub handover: Arc<Handover>,
-    /// Statistics.
-    pub counters: Arc<Counters>,
-    /// Wakes the sender.
-    pub sender: Waker,
-}
-
-impl Adoption {
-    /// Does it; blocks on the disk.
-    pub fn run(&self) {
-        for slot in self.roots.adopt_dead() {
-            // Unwind safety: the slot and all that was made of it are dropped with the panic.
-            let adopted = catch_unwind(AssertUnwindSafe(|| {
-                adopt(slot, &self.options, &self.clock, || self.roots.create())
-            }));
-            match adopted {
-                Ok(Ok(sources)) => {
-                    sources.into_iter().for_each(|source| self.handover.give(source))
-                }
-                // The slot stays as it is, for the next try or for somebody's eyes; the others go on.
-                Ok(Err(_kept)) => self.counters.batch.spool_errors.add(1),
-                Err(_panic) => self.counters.batch.panics.add(1),
-            }
-            self.sender.wake();
-        }
-        self.handover.finish_adoption();
-        self.sender.wake();
+    fn encoder(&self, instance: InstanceId) -> Result<Encoder, AdoptError> {
+        Ok(Encoder::new(encode::Options { instance, ..self.encode.clone() })?)
     }
 }
 
-/// Opens the slot of a dead process; no source where there was nothing in it, and it is gone.
+/// Opens the slot of a dead process; what its rings hold is then committed slice by slice.
 ///
-/// Where damage hides which record numbers were used, the leftovers of the rings are sealed under a fresh
-/// instance, in a slot that `fresh` makes: a second source.
-pub fn adopt(
-    slot: Slot,
-    options: &Options,
-    clock: &Clock,
-    fresh: impl FnOnce() -> Result<Slot, SlotError>,
-) -> Result<Vec<Source>, AdoptError> {
-    let spool_options = adopting(&options.spool);
-    let recovered = match spool::recover(slot.spool_dir(), &spool_options) {
-        Ok(recovered) => recovered,
-        Err(SpoolError::NotASpool { .. }) => return adopt_rings(slot, options, clock, fresh),
-        Err(error) => return Err(error.into()),
-    };
-    let spool::Recovered {
-        mut writer, mut reader, positions, next_group, next_record, report, ..
-    } = recovered;
-    let mut sources = Vec::new();
-    crash_point(Point::SlotAdopted);
-    if let Some(leftovers) = Leftovers::open(&slot, &positions, &options.ring, clock)? {
-        // What was in memory alone died with its process, and so did the numbers that it used.
-        reader.expect_records_through(leftovers.numbered.min(COUNT_MAX));
-        let damaged_bytes = if report.tail_unknown || next_record < leftovers.numbered {
-            let (source, damaged_bytes) = leftovers.move_to(fresh()?, options)?;
-            sources.push(source);
-            damaged_bytes
-        } else {
-            let leftovers =
-                Leftovers { number: next_group, first_record: next_record, ..leftovers };
-            leftovers.commit_all(slot.instance(), options, &mut writer)?
-        };
-        if damaged_bytes > 0 {
-            slot.set_arena_aside()?;
-        }
-    }
-    writer.publish();
-    crash_point(Point::LeftoversCommitted);
-    slot.remove_arena()?;
-    crash_point(Point::ArenaRemoved);
-    sources.push(Source { reader, writer: Some(writer), slot });
-    Ok(sources)
+/// Where damage hides which record numbers were used, or the spool is gone, the leftovers of the rings are
+/// sealed under a fresh instance, in a slot of its own.
+pub struct Adopting {
+    dead: Slot,
+    /// None where there is none: its owner died while it made it, or somebody removed the files.
+    spool: Option<(spool::Writer, spool::Reader)>,
+    /// None where there is no arena.
+    leftovers: Option<Leftovers>,
+    /// Where the leftovers go, if not into the dead process's own spool.
+    fresh: Option<Source>,
 }
 
-/// A slot without a spool: its owner died while it made it, or somebody removed the files. What the rings
-/// have not released moves to a fresh slot; then this one is removed.
-fn adopt_rings(
-    slot: Slot,
-    options: &Options,
-    clock: &Clock,
-    fresh: impl FnOnce() -> Result<Slot, SlotError>,
-) -> Result<Vec<Source>, AdoptError> {
-    let mut sources = Vec::new();
-    if let Some(leftovers) = Leftovers::open(&slot, &[], &options.ring, clock)? {
-        let (source, damaged_bytes) = leftovers.move_to(fresh()?, options)?;
-        sources.push(source);
-        if damaged_bytes > 0 {
-            slot.set_arena_aside()?;
+impl Adopting {
+    /// Opens `dead`; `fresh` makes a slot for leftovers that need one.
+    pub fn begin(
+        dead: Slot,
+        options: &Options,
+        clock: &Clock,
+        fresh: impl FnOnce() -> Result<Slot, SlotError>,
+    ) -> Result<Self, AdoptError> {
+        let spool_options = adopting(&options.spool);
+        let (mut spool, positions, start) = match spool::recover(dead.spool_dir(), &spool_options) {
+            Ok(spool::Recovered {
+                writer,
+                reader,
+                positions,
+                next_group,
+                next_record,
+                report,
+                ..
+            }) => {
+                let start = (!report.tail_unknown).then_some((next_group, next_record));
+                (Some((writer, reader)), positions, start)
+            }
+            Err(SpoolError::NotASpool { .. }) => (None, Vec::new(), None),
+            Err(error) => return Err(error.into()),
+        };
+        crash_point(Point::SlotAdopted);
+        let Some(mut leftovers) = Leftovers::open(&dead, &positions, options, clock)? else {
+            return Ok(Self { dead, spool, leftovers: None, fresh: None });
+        };
+        // What was in memory alone died with its process, and so did the numbers that it used.
+        if let Some((_, reader)) = &mut spool {
+            reader.expect_records_through(leftovers.numbered.min(COUNT_MAX));
+        }
+        let start = start.filter(|(_, next_record)| *next_record >= leftovers.numbered);
+        let fresh = match start {
+            Some((number, first_record)) => {
+                (leftovers.number, leftovers.first_record) = (number, first_record);
+                None
+            }
+            // Nothing to number anew: no slot for it.
+            None if leftovers.consumer.is_drained() => None,
+            None => {
+                let slot = fresh()?;
+                leftovers.encoder = options.encoder(slot.instance())?;
+                let (writer, reader) =
+                    spool::create(slot.spool_dir(), slot.instance(), &spool_options)?;
+                Some(Source { reader, writer: Some(writer), slot })
+            }
+        };
+        Ok(Self { dead, spool, leftovers: Some(leftovers), fresh })
+    }
+
+    /// Whose slot it is.
+    pub fn instance(&self) -> InstanceId {
+        self.dead.instance()
+    }
+
+    /// Seals and commits the next slice of what the rings hold; false where they are empty.
+    pub fn commit_next(&mut self) -> Result<bool, AdoptError> {
+        let Some(leftovers) = &mut self.leftovers else { return Ok(false) };
+        let fresh = self.fresh.as_mut().and_then(|fresh| fresh.writer.as_mut());
+        match fresh.or(self.spool.as_mut().map(|(writer, _)| writer)) {
+            Some(writer) => leftovers.commit_next(writer),
+            None => Ok(false),
         }
     }
-    slot.remove()?;
-    Ok(sources)
+
+    /// Removes the arena, whose records are all committed; what there is to send.
+    pub fn finish(self) -> Result<Vec<Source>, AdoptError> {
+        let Self { dead, spool, leftovers, fresh } = self;
+        if leftovers.is_some_and(|leftovers| leftovers.damaged_bytes > 0) {
+            dead.set_arena_aside()?;
+        }
+        let mut sources = Vec::from_iter(fresh);
+        for Source { writer, .. } in &mut sources {
+            writer.iter_mut().for_each(spool::Writer::publish);
+        }
+        match spool {
+            Some((mut writer, reader)) => {
+                writer.publish();
+                crash_point(Point::LeftoversCommitted);
+                dead.remove_arena()?;
+                crash_point(Point::ArenaRemoved);
+                sources.push(Source { reader, writer: Some(writer), slot: dead });
+            }
+            None => dead.remove()?,
+        }
+        Ok(sources)
+    }
 }
 
 /// No quota for what must go somewhere; and never memory, since the rings it comes from are removed.
@@ -241,6 +240,7 @@ fn calibration(arena: &Arena, clock: &Clock) -> Calibration {
 
 struct Leftovers {
     consumer: Consumer,
+    encoder: Encoder,
     calibration: Calibration,
     topics: Vec<String>,
     number: u64,
@@ -256,14 +256,15 @@ impl Leftovers {
     fn open(
         slot: &Slot,
         positions: &[RingPosition],
-        options: &ring::Options,
+        options: &Options,
         clock: &Clock,
     ) -> Result<Option<Self>, AdoptError> {
-        let Some(arena) = open_arena(slot, options)? else { return Ok(None) };
+        let Some(arena) = open_arena(slot, &options.ring)? else { return Ok(None) };
         Ok(Some(Self {
             calibration: calibration(&arena, clock),
             topics: arena.streams(),
             numbered: arena.numbered(),
+            encoder: options.encoder(slot.instance())?,
             consumer: Consumer::adopt(arena, positions),
             number: 0,
             first_record: 0,
@@ -271,34 +272,8 @@ impl Leftovers {
         }))
     }
 
-    /// Seals everything under a fresh instance, in its slot.
-    fn move_to(self, slot: Slot, options: &Options) -> Result<(Source, u64), AdoptError> {
-        let spool_options = adopting(&options.spool);
-        let (mut writer, reader) =
-            spool::create(slot.spool_dir(), slot.instance(), &spool_options)?;
-        let damaged_bytes = self.commit_all(slot.instance(), options, &mut writer)?;
-        Ok((Source { reader, writer: Some(writer), slot }, damaged_bytes))
-    }
-
-    /// Seals everything that is left in the rings and publishes it; says how many bytes were no records.
-    fn commit_all(
-        mut self,
-        instance: InstanceId,
-        options: &Options,
-        writer: &mut spool::Writer,
-    ) -> Result<u64, AdoptError> {
-        let mut encoder = Encoder::new(encode::Options { instance, ..options.encode.clone() })?;
-        while self.commit_next(&mut encoder, writer)? {}
-        writer.publish();
-        Ok(self.damaged_bytes)
-    }
-
     /// Seals and commits the next slice; false where the rings are empty.
-    fn commit_next(
-        &mut self,
-        encoder: &mut Encoder,
-        writer: &mut spool::Writer,
-    ) -> Result<bool, AdoptError> {
+    fn commit_next(&mut self, writer: &mut spool::Writer) -> Result<bool, AdoptError> {
         let mut slice = Slice::default();
         let limits = Limits { bytes: SLICE_BYTES_MAX / 2, records: u32::MAX };
         self.consumer.drain(&mut slice, limits);
@@ -312,13 +287,13 @@ impl Leftovers {
             first_record: self.first_record,
             calibration: self.calibration,
         };
-        let group = encoder.encode(&slice, ticket)?;
+        let group = self.encoder.encode(&slice, ticket)?;
         commit(writer, &group, &self.topics)?;
         // Also where the spool is another instance's, whose positions nobody will look for in this arena.
         self.consumer.release(group.positions());
         self.number += 1;
         self.first_record += group.records;
-        encoder.recycle(group);
+        self.encoder.recycle(group);
         Ok(true)
     }
 }

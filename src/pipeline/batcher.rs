@@ -10,14 +10,16 @@ use std::time::Duration;
 use crate::clock::Calibration;
 use crate::clock::Clock;
 use crate::config::BatchSettings;
-use crate::config::SpoolFull;
 use crate::ids::Moment;
 use crate::pipeline::commit::commit;
 use crate::pipeline::encode::SealedGroup;
 use crate::pipeline::encode::Ticket;
+use crate::pipeline::fullness::Fullness;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
+use crate::pipeline::notifier::Notifier;
 use crate::pipeline::placement::Placement;
+use crate::pipeline::pressure::Pressure;
 use crate::pipeline::workers::Workers;
 use crate::ring::Arena;
 use crate::ring::Consumer;
@@ -44,10 +46,9 @@ const POPULATE_CHUNKS: u32 = 64;
 const ANCHOR_INTERVAL: Duration = Duration::from_secs(1);
 /// How often losses are reported at most.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// Pause before a commit that the spool refused is tried again.
-const RETRY_INTERVAL: Duration = Duration::from_millis(2);
 
 /// What the batcher shares with other threads.
+#[derive(Clone)]
 pub struct Links {
     /// Flush requests.
     pub gate: Arc<Gate>,
@@ -57,6 +58,8 @@ pub struct Links {
     pub counters: Arc<Counters>,
     /// Wakes the sender.
     pub sender: Waker,
+    /// Tells the application what happens.
+    pub notifier: Notifier,
 }
 
 /// See the module's head.
@@ -66,10 +69,11 @@ pub struct Batcher {
     writer: spool::Writer,
     workers: Workers,
     links: Links,
+    fullness: Fullness,
     clock: Clock,
     settings: Arc<BatchSettings>,
-    placement: Option<Arc<Placement>>,
-    spool_full: SpoolFull,
+    placement: Arc<Placement>,
+    pressure: Pressure,
     slice: Slice,
     spare_slices: Vec<Slice>,
     calibration: Calibration,
@@ -113,15 +117,15 @@ pub struct Parts {
     /// Batch settings.
     pub settings: Arc<BatchSettings>,
     /// Where keyed records go, in Kafka mode.
-    pub placement: Option<Arc<Placement>>,
-    /// What to do when the spool is full.
-    pub spool_full: SpoolFull,
+    pub placement: Arc<Placement>,
+    /// What a full spool means.
+    pub pressure: Pressure,
 }
 
 impl Batcher {
     /// A batcher over a fresh spool; to be run in one thread.
     pub fn new(parts: Parts) -> Self {
-        let Parts { arena, writer, workers, links, clock, settings, placement, spool_full } = parts;
+        let Parts { arena, writer, workers, links, clock, settings, placement, pressure } = parts;
         let pause = settings.poll_busy;
         Self {
             consumer: Consumer::new(arena.clone()),
@@ -129,11 +133,12 @@ impl Batcher {
             arena,
             writer,
             workers,
+            fullness: Fullness::new(links.notifier.clone()),
             links,
             clock,
             settings,
             placement,
-            spool_full,
+            pressure,
             slice: Slice::default(),
             spare_slices: Vec::new(),
             anchored_at: None,
@@ -150,11 +155,10 @@ impl Batcher {
         }
     }
 
-    /// Works until it is told to stop and everything accepted is committed, as far as the spool has room.
-    pub fn run(&mut self) {
+    /// To be called first, by the thread that will call [`Batcher::step`].
+    pub fn begin(&mut self) {
         self.arena.set_consumer_thread(std::thread::current());
-        self.workers.set_batcher(std::thread::current());
-        while !self.step() {}
+        self.workers.begin();
     }
 
     /// Gives the spool's writer back, after the thread has ended. None where records were left in the
@@ -164,8 +168,9 @@ impl Batcher {
         (self.blocked.is_none() && self.consumer.is_drained()).then_some(self.writer)
     }
 
-    /// One round; true when the batcher may end.
-    fn step(&mut self) -> bool {
+    /// One round; true when the batcher may end: it was told to stop, and everything accepted is committed as
+    /// far as the spool has room. It does not sleep where its thread `is_busy` with other work.
+    pub fn step(&mut self, is_busy: bool) -> bool {
         let request = self.links.gate.requested();
         let stops = self.links.handover.batcher_stops();
         if request > self.served && self.flush.is_none() {
@@ -176,6 +181,7 @@ impl Batcher {
         let committed = self.commit_ready();
         if stops && self.blocked.is_some() {
             // Waiting for room may take for ever. What is not committed is still in the rings.
+            self.count_waiting();
             return true;
         }
         let mut more = false;
@@ -197,7 +203,7 @@ impl Batcher {
             return true;
         }
         self.housekeep();
-        if !(committed || more) || self.blocked.is_some() {
+        if !is_busy && (!(committed || more) || self.blocked.is_some()) {
             self.sleep();
         }
         false
@@ -310,23 +316,20 @@ impl Batcher {
         let topics = self.arena.streams();
         let outcome = commit(&mut self.writer, &group, &topics);
         match outcome {
-            Ok(()) => {}
-            Err(CommitError::Full { .. }) => {
-                counters.spool_full.add(1);
-                if self.spool_full == SpoolFull::DropOldest {
-                    self.links.handover.want_space();
-                    self.links.sender.wake();
-                }
-                self.blocked = Some(group);
-                return false;
-            }
-            Err(
-                CommitError::Io { .. }
-                | CommitError::TooLarge { .. }
-                | CommitError::Misnumbered { .. },
-            ) => {
+            Ok(()) => self.pressure.note_committed(),
+            Err(error) => {
                 // The records stay where they are; the rings fill, and `ring.full` decides.
-                counters.spool_errors.add(1);
+                self.pressure.note_refused(&error);
+                if let CommitError::Full { .. } = error {
+                    counters.spool_full.add(1);
+                    self.fullness.note_full(self.clock.moment());
+                    if self.pressure.drops_oldest() {
+                        self.links.handover.want_space();
+                        self.links.sender.wake();
+                    }
+                } else {
+                    counters.spool_errors.add(1);
+                }
                 self.blocked = Some(group);
                 return false;
             }
@@ -353,8 +356,13 @@ impl Batcher {
     /// What keeps the call path and the commit free of page faults, and recovery exact.
     fn housekeep(&mut self) {
         let now = self.clock.moment();
+        self.pressure.look(&mut self.writer, self.blocked.is_some());
+        self.count_waiting();
         self.writer.prepare(now);
         self.arena.populate_ahead(POPULATE_CHUNKS);
+        if self.blocked.is_none() {
+            self.fullness.note_room(now);
+        }
         if self.writer.sync_due(now).is_err() {
             // What was committed since the last sync may not survive a power cut; it does survive us.
             self.links.counters.batch.spool_errors.add(1);
@@ -366,12 +374,18 @@ impl Batcher {
             let Calibration { ticks, wall_nanos, nanos_per_tick } = self.calibration;
             self.arena.store_time_anchor([ticks, wall_nanos, nanos_per_tick]);
         }
-        if let Some(placement) = &self.placement
-            && (placement.take_news() || self.anchored_at == Some(now))
-        {
+        let placement = &self.placement;
+        if placement.take_news() || self.anchored_at == Some(now) {
             // Once a second too: streams come up.
             placement.spread(&self.arena.streams());
         }
+    }
+
+    /// Says how many accepted records are in the rings, where they cannot be drained; else they soon are.
+    fn count_waiting(&mut self) {
+        let is_stuck = self.blocked.is_some() || !self.workers.has_room();
+        let waiting = if is_stuck { self.consumer.waiting_records() } else { 0 };
+        self.links.counters.batch.waiting.set(waiting);
     }
 
     /// Sleeps until there may be something to do. Where the rings cannot be drained, because the spool or all
@@ -379,7 +393,7 @@ impl Batcher {
     fn sleep(&mut self) {
         let mut pause = self.pause;
         if self.blocked.is_some() {
-            pause = RETRY_INTERVAL;
+            pause = self.pressure.pause();
         } else if !self.slice.is_empty() {
             pause = pause.min(self.settings.linger.saturating_sub(self.age()));
         }

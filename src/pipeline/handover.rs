@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
 use thiserror::Error;
@@ -62,12 +63,28 @@ pub struct Handover {
     batcher_stops: AtomicBool,
     sender_stops: AtomicBool,
     adoption_done: AtomicBool,
+    /// Adopted sources that were given and are not removed yet.
+    adopted_slots: AtomicUsize,
 }
 
 impl Handover {
     /// Gives the spool of a dead process to the sender.
     pub fn give(&self, source: Source) {
+        // Relaxed: a bound on how many are open; the lock hands the source over.
+        self.adopted_slots.fetch_add(1, Ordering::Relaxed);
         self.lock().push(source);
+    }
+
+    /// Adopted slots that are open.
+    pub fn adopted_slots(&self) -> usize {
+        // Relaxed: as in `give`.
+        self.adopted_slots.load(Ordering::Relaxed)
+    }
+
+    /// An adopted slot was removed, or left for another try.
+    pub fn note_adopted_removed(&self) {
+        // Relaxed: as in `give`.
+        self.adopted_slots.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The spools given since the last call.
@@ -87,7 +104,7 @@ impl Handover {
         self.space_wanted.swap(false, Ordering::AcqRel)
     }
 
-    /// Records of our own were given up; the next group says so.
+    /// Records were lost; the next group says so.
     pub fn add_loss(&self, loss: Loss) {
         self.losses().add(loss);
     }

@@ -4,28 +4,62 @@
 //! our own that names it, so that `verify` and every reader know the hole for what it is. Ranges of one
 //! cause that touch are merged, and a range that grew is reported again as a whole: so the latest report
 //! holds even where an earlier one was itself given up. Bounded: beyond [`RANGES_MAX`] the oldest range
-//! is reported no more.
+//! is reported no more. Losses of adopted slots are reported too, under the instance that logged the records.
 
+use crate::ids::InstanceId;
 use crate::ids::StreamId;
 use crate::record::Record;
 use crate::record::Severity;
 use crate::ring::Slice;
+use crate::spool;
 use crate::spool::DropReason;
 
-/// Attribute, and so record header, with the range: u64 first record, u64 count, u32 cause, big-endian.
-const LOSS_NAME: &str = "logdrive.loss";
+/// Attribute, and so record header, with the range: u64 first record, u64 count, u32 cause, big-endian, then the 16
+/// bytes of the instance whose records they were.
+pub const LOSS_NAME: &str = "logdrive.loss";
 /// Ranges that are remembered to be merged with later ones.
 const RANGES_MAX: usize = 64;
 
-/// Records that were given up.
+/// The number of the cause [`Cause::Damaged`]; below are the spool's drop reasons.
+const DAMAGED: u32 = spool::DROP_REASONS_MAX as u32;
+
+/// Why records were lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// They were given up.
+    Dropped(DropReason),
+    /// Their stored bytes were unreadable.
+    Damaged,
+}
+
+impl Cause {
+    fn number(self) -> u32 {
+        match self {
+            Cause::Dropped(reason) => reason as u32,
+            Cause::Damaged => DAMAGED,
+        }
+    }
+
+    /// The name under which it is counted.
+    pub fn text(self) -> &'static str {
+        match self {
+            Cause::Dropped(reason) => reason.name(),
+            Cause::Damaged => "damaged",
+        }
+    }
+}
+
+/// Records that were lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loss {
+    /// Who logged them.
+    pub instance: InstanceId,
     /// Number of the first one within the instance.
     pub first_record: u64,
     /// How many.
     pub count: u64,
     /// Why.
-    pub reason: DropReason,
+    pub cause: Cause,
 }
 
 impl Loss {
@@ -44,7 +78,7 @@ impl Losses {
     /// Notes a loss.
     pub fn add(&mut self, mut loss: Loss) {
         self.ranges.retain(|(known, _)| {
-            let touches = known.reason == loss.reason
+            let touches = (known.instance, known.cause) == (loss.instance, loss.cause)
                 && known.first_record <= loss.end()
                 && loss.first_record <= known.end();
             if touches {
@@ -60,6 +94,15 @@ impl Losses {
         self.ranges.push((loss, true));
     }
 
+    /// Why the record with this number was lost, if it was and is remembered; for those of one instance.
+    pub fn cause_of(&self, number: u64) -> Option<Cause> {
+        let losses = self.ranges.iter().map(|(loss, _)| loss);
+        losses
+            .filter(|loss| (loss.first_record..loss.end()).contains(&number))
+            .map(|loss| loss.cause)
+            .next()
+    }
+
     /// Whether there is something to report.
     pub fn is_news(&self) -> bool {
         self.ranges.iter().any(|(_, is_news)| *is_news)
@@ -72,15 +115,17 @@ impl Losses {
             *is_news = false;
             reports += 1;
             let body = format!(
-                "logdrive: {} records from number {} were given up ({})",
+                "logdrive: {} records from number {} of {} were lost ({})",
                 loss.count,
                 loss.first_record,
-                loss.reason.name()
+                loss.instance,
+                loss.cause.text()
             );
-            let mut value = [0; 20];
+            let mut value = [0; 36];
             value[..8].copy_from_slice(&loss.first_record.to_be_bytes());
             value[8..16].copy_from_slice(&loss.count.to_be_bytes());
-            value[16..].copy_from_slice(&(loss.reason as u32).to_be_bytes());
+            value[16..20].copy_from_slice(&loss.cause.number().to_be_bytes());
+            value[20..].copy_from_slice(&loss.instance.0);
             slice.push(&Record {
                 severity: Severity::Error,
                 stream: StreamId(0),
@@ -100,7 +145,8 @@ mod tests {
     use crate::record::RecordView;
 
     fn loss(first_record: u64, count: u64) -> Loss {
-        Loss { first_record, count, reason: DropReason::Quota }
+        let cause = Cause::Dropped(DropReason::Quota);
+        Loss { instance: InstanceId([1; 16]), first_record, count, cause }
     }
 
     fn reported(losses: &mut Losses) -> Vec<(u64, u64)> {
@@ -110,7 +156,7 @@ mod tests {
         let values = slice.encoded_records().map(|bytes| {
             let record = RecordView::parse(bytes).unwrap();
             let (name, value) = record.attribute_pairs().next().unwrap();
-            assert_eq!(name, LOSS_NAME.as_bytes());
+            assert_eq!((name, value.len()), (LOSS_NAME.as_bytes(), 36));
             let number = |at: usize| u64::from_be_bytes(value[at..at + 8].try_into().unwrap());
             (number(0), number(8))
         });
@@ -127,8 +173,9 @@ mod tests {
         assert_eq!(reported(&mut losses), []);
         losses.add(loss(10, 10));
         assert_eq!(reported(&mut losses), [(0, 25)]);
-        losses.add(Loss { reason: DropReason::Rejected, ..loss(25, 1) });
-        assert_eq!(reported(&mut losses), [(25, 1)]);
+        losses.add(Loss { cause: Cause::Damaged, ..loss(25, 1) });
+        losses.add(Loss { instance: InstanceId([2; 16]), ..loss(25, 1) });
+        assert_eq!(reported(&mut losses), [(25, 1), (25, 1)], "other causes, other instances");
     }
 
     #[test]

@@ -7,33 +7,35 @@
 //! ```
 //!
 //! Two threads (`logdrive-batch`, `logdrive-send`), more with `workers` > 1, and a short-lived one while names are
-//! resolved. [`Pipeline::start`] wires them, [`Pipeline::begin_stop`] ends them; what is not delivered by then stays in
-//! the slot and is adopted by the next process of the same name.
+//! resolved. [`Pipeline::start`] wires them, the first record starts them, [`Pipeline::begin_stop`] ends them;
+//! what is not delivered by then stays in the slot and is adopted by the next process of the same name.
 
 use std::io;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use thiserror::Error;
 
 use crate::batch::LevelError;
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::config::SpoolStore;
-use crate::config::SpoolSync;
-use crate::pipeline::adopt::Adoption;
+use crate::pipeline::adoption::Adoption;
 use crate::pipeline::batcher::Batcher;
 use crate::pipeline::batcher::Links;
+use crate::pipeline::credentials::CredentialsError;
+use crate::pipeline::credentials::Watch;
 use crate::pipeline::encode::Encoder;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::handover::Source;
+use crate::pipeline::notifier::Notifier;
+use crate::pipeline::pressure::Pressure;
 use crate::pipeline::sender::Sender;
 use crate::pipeline::slots::Roots;
 use crate::pipeline::slots::Slot;
 use crate::pipeline::slots::SlotError;
 use crate::pipeline::stop::FlushRequest;
 use crate::pipeline::stop::Stopping;
+use crate::pipeline::threads::Threads;
 use crate::pipeline::workers::Workers;
 use crate::ring;
 use crate::ring::Arena;
@@ -43,39 +45,36 @@ use crate::spool;
 use crate::spool::SpoolError;
 use crate::stats::Counters;
 use crate::stats::Snapshot;
-use crate::sys::file::FileSystem;
 use crate::sys::guard;
-use crate::sys::mapping::Mapping;
-use crate::sys::memory;
 use crate::transport::Poller;
 use crate::transport::Waker;
 
 mod adopt;
+mod adoption;
 mod batcher;
 mod commit;
+mod credentials;
+mod dead_letters;
 pub mod encode;
+mod fullness;
 mod gate;
 mod handover;
 mod losses;
 pub mod mapping;
+mod notifier;
 mod placement;
+mod prepare;
+mod pressure;
+pub mod relay;
 mod sender;
 pub mod slots;
 mod stop;
 mod supervise;
+mod threads;
 mod workers;
 
-const MIB: u64 = 1 << 20;
-/// The arena by default: min(32 MiB, a quarter of the free tmpfs, a sixteenth of the memory limit).
-const ARENA_BYTES_MAX: u64 = 32 * MIB;
-/// Below this an arena is of no use; a smaller share of what is free is rounded up to it.
-const ARENA_BYTES_MIN: u64 = MIB;
-/// The spool by default, where it lies in memory: min(64 MiB, half of what is free).
-const MEMORY_SPOOL_BYTES_MAX: u64 = 64 * MIB;
-/// The spool by default, on a disk.
-const DISK_SPOOL_BYTES: u64 = 1024 * MIB;
-/// Segments in memory by default, while the disk refuses files: max(16 MiB, two segments).
-const MEMORY_MODE_BYTES: u64 = 16 * MIB;
+pub use crate::pipeline::dead_letters::DEAD_LETTERS_DIR;
+pub use crate::pipeline::dead_letters::REJECTED_HEADER;
 
 /// Why a pipeline was not started; nothing is left running.
 #[derive(Debug, Error)]
@@ -86,6 +85,9 @@ pub enum StartError {
     /// No spool could be made.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// Certificates, passwords or tokens cannot be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// The codec's level is out of its range.
     #[error(transparent)]
     Level(#[from] LevelError),
@@ -115,101 +117,156 @@ pub struct Pipeline {
     sender_waker: Waker,
     arena_is_private: bool,
     spool: (spool::StoreKind, Arc<spool::Condition>),
-    threads: Option<(JoinHandle<BatcherThread>, JoinHandle<Sender>)>,
+    notifier: Notifier,
+    threads: Arc<Threads>,
 }
 
-/// What the batcher's thread owns: first the slots of the dead, then the loop.
+/// All that can fail when a pipeline is made.
+struct Stores {
+    encode: encode::Options,
+    encoders: Vec<Encoder>,
+    poller: Poller,
+    credentials: Watch,
+    arena: Arc<Arena>,
+    ring: ring::Options,
+    arena_is_private: bool,
+    spool: (spool::Options, spool::Writer, spool::Reader),
+}
+
+impl Stores {
+    /// In the order in which a failure leaves the least: the spool's files come last.
+    fn make(slot: &Slot, settings: &Settings) -> Result<Self, StartError> {
+        let encode = encode::Options::new(slot.instance(), settings);
+        let encoders = (0..settings.batch.workers)
+            .map(|_| Encoder::new(encode.clone()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let poller = Poller::new().map_err(StartError::io("watch sockets"))?;
+        let credentials = Watch::start(settings, poller.waker())?;
+        let spool_options = prepare::spool_options(slot, settings);
+        let (arena, ring, arena_is_private) = prepare::make_arena(slot, settings)?;
+        let (writer, reader) = spool::create(slot.spool_dir(), slot.instance(), &spool_options)?;
+        let spool = (spool_options, writer, reader);
+        let arena = Arc::new(arena);
+        Ok(Self { encode, encoders, poller, credentials, arena, ring, arena_is_private, spool })
+    }
+}
+
+/// What the batcher's thread owns: the loop, and between its rounds the slots of the dead.
 struct BatcherThread {
     batcher: Batcher,
-    adoption: Option<Adoption>,
+    adoption: Adoption,
+}
+
+/// Whether there is a place for a slot: makes an empty one and removes it. Starts nothing.
+pub fn probe(settings: &Settings) -> Result<(), StartError> {
+    let slot = roots(settings).create()?;
+    // One that cannot be removed is empty, and removed by the next process of the name.
+    let _left_behind = slot.remove();
+    Ok(())
+}
+
+fn roots(settings: &Settings) -> Roots {
+    let (ring, spool) = (&settings.ring, &settings.spool);
+    Roots::new(ring.dir.as_deref(), spool.dir.as_deref(), &settings.client.name)
 }
 
 impl Pipeline {
-    /// Makes the slot, maps the arena, opens the spool, starts the threads. Touches the disk, not the network.
+    /// Makes the slot, maps the arena, opens the spool. Touches the disk, not the network.
+    ///
+    /// Threads start with the first record (see `threads`), or now where dead processes of the name left something.
+    /// Where this fails nothing is left behind.
     pub fn start(settings: Arc<Settings>, clock: Clock) -> Result<Self, StartError> {
-        let roots = Roots::new(
-            settings.ring.dir.as_deref(),
-            settings.spool.dir.as_deref(),
-            &settings.client.name,
-        );
         settings.spool.sigbus_guard.then(guard::install);
+        let roots = roots(&settings);
         let slot = roots.create()?;
-        let (arena, ring_options, arena_is_private) = make_arena(&slot, &settings)?;
-        let arena = Arc::new(arena);
-        let spool_options = spool_options(&slot, &settings);
-        let instance = slot.instance();
-        let (writer, reader) = spool::create(slot.spool_dir(), instance, &spool_options)?;
-        let spool = (writer.store(), writer.condition());
-        let poller = Poller::new().map_err(StartError::io("watch sockets"))?;
+        match Stores::make(&slot, &settings) {
+            Ok(stores) => Ok(Self::assemble(settings, clock, roots, slot, stores)),
+            Err(error) => {
+                slot.discard();
+                Err(error)
+            }
+        }
+    }
+
+    fn assemble(
+        settings: Arc<Settings>,
+        clock: Clock,
+        roots: Roots,
+        slot: Slot,
+        stores: Stores,
+    ) -> Self {
+        let Stores { encode, encoders, poller, credentials, .. } = stores;
+        let Stores { arena, ring, arena_is_private, spool, .. } = stores;
+        let (spool_options, writer, reader) = spool;
+        let spool_state = (writer.store(), writer.condition());
         let sender_waker = poller.waker();
-        let encode = encode::Options::new(instance, &settings);
         let placement = encode.placement.clone();
-        let (gate, handover, counters) =
-            (Arc::<Gate>::default(), Arc::<Handover>::default(), Arc::<Counters>::default());
-        let workers = start_workers(&encode, settings.batch.workers, &counters)?;
+        let counters = Arc::<Counters>::default();
+        let links = Links {
+            gate: Arc::default(),
+            handover: Arc::default(),
+            counters: counters.clone(),
+            sender: sender_waker.clone(),
+            notifier: Notifier::new(settings.on_event.clone(), counters.clone()),
+        };
+        let Links { gate, handover, notifier, .. } = links.clone();
+        let (policy, quota) = (settings.spool.full, spool_options.bytes_max);
         let batcher = Batcher::new(batcher::Parts {
             arena: arena.clone(),
             writer,
-            workers,
-            links: Links {
-                gate: gate.clone(),
-                handover: handover.clone(),
-                counters: counters.clone(),
-                sender: sender_waker.clone(),
-            },
+            workers: Workers::new(encoders, counters.clone()),
+            links,
             clock,
             settings: encode.batch.clone(),
             placement: placement.clone(),
-            spool_full: settings.spool.full,
+            pressure: Pressure::new(arena.clone(), roots.clone(), policy, quota),
         });
-        let adoption = Adoption {
+        let has_heritage = roots.has_dead();
+        let spool = &settings.spool;
+        let adoption = Adoption::new(adoption::Parts {
             roots,
-            options: adopt::Options::new(encode, spool_options, ring_options),
+            options: adopt::Options::new(encode, spool_options, ring),
+            interval: spool.adoption_interval,
+            slots_max: spool.adoption_slots_max as usize,
             clock,
             handover: handover.clone(),
             counters: counters.clone(),
             sender: sender_waker.clone(),
-        };
+            notifier: notifier.clone(),
+        });
         let sender = Sender::new(sender::Parts {
+            seed: u64::from_le_bytes(slot.instance().0[..8].try_into().unwrap_or_default()),
             own: Source { reader, writer: None, slot },
             placement,
             settings,
             clock,
             poller,
+            credentials,
             gate: gate.clone(),
             handover: handover.clone(),
             counters: counters.clone(),
-            seed: u64::from_le_bytes(instance.0[..8].try_into().unwrap_or_default()),
+            notifier: notifier.clone(),
         });
-        let batcher = BatcherThread { batcher, adoption: Some(adoption) };
-        let mut pipeline = Self {
-            registry: Arc::new(Registry::new(arena)),
+        let batcher = BatcherThread { batcher, adoption };
+        let threads =
+            Arc::new(Threads::new(batcher, sender, notifier.clone(), counters.clone(), clock));
+        let registry = Registry::with_starter(arena, threads.starter());
+        if has_heritage {
+            // Where they cannot be started now, the first record tries again.
+            threads.start();
+        }
+        Self {
+            registry: Arc::new(registry),
             clock,
             gate,
             handover,
             counters,
             sender_waker,
             arena_is_private,
-            spool,
-            threads: None,
-        };
-        pipeline.start_threads(batcher, sender)?;
-        Ok(pipeline)
-    }
-
-    fn start_threads(&mut self, batcher: BatcherThread, sender: Sender) -> Result<(), StartError> {
-        let counters = &self.counters;
-        let sender = supervise::start("logdrive-send", counters.clone(), sender, Sender::run)
-            .map_err(StartError::io("start the sender's thread"))?;
-        let started =
-            supervise::start("logdrive-batch", counters.clone(), batcher, BatcherThread::run);
-        let batcher = started.map_err(|error| {
-            self.handover.stop_sender();
-            self.sender_waker.wake();
-            StartError::io("start the batcher's thread")(error)
-        })?;
-        self.threads = Some((batcher, sender));
-        Ok(())
+            spool: spool_state,
+            notifier,
+            threads,
+        }
     }
 
     /// Hands each thread its producer.
@@ -220,15 +277,28 @@ impl Pipeline {
 
     /// Asks for everything accepted so far to be sealed; the request is waited for without the pipeline.
     pub fn request_flush(&self) -> FlushRequest {
-        FlushRequest::new(&self.gate, self.registry.arena())
+        let arena = self.registry.arena();
+        if arena.has_rings() {
+            // Where they cannot be started, the wait ends with its deadline.
+            self.threads.start();
+        } else if self.threads.are_parked() {
+            return FlushRequest::of_nothing(&self.gate);
+        }
+        FlushRequest::new(&self.gate, arena)
     }
 
     /// The figures as they are now.
     pub fn snapshot(&self) -> Snapshot {
         let arena = self.registry.arena();
         let batch = &self.counters.batch;
+        // First: what is committed meanwhile counts twice for a moment rather than not at all.
+        let committed = batch.committed.value();
+        let accepted = batch.drained.value() + batch.waiting.value();
+        let mut sender = self.counters.sender().clone();
+        sender.stored += accepted.saturating_sub(committed);
+        sender.adoption_done = self.adoption_done();
         Snapshot {
-            accepted: batch.drained.value(),
+            accepted,
             loss_reports: batch.loss_reports.value(),
             refused: Refusal::ALL
                 .into_iter()
@@ -239,9 +309,12 @@ impl Pipeline {
             bytes_sealed: batch.bytes_out.value(),
             malformed: batch.malformed.value(),
             panics: batch.panics.value(),
+            events_lost: self.counters.events.lost.value(),
+            callback_panics: self.counters.events.panics.value(),
             spool_full: batch.spool_full.value(),
             spool_errors: batch.spool_errors.value(),
             spool_damages: batch.spool_damages.value(),
+            dead_letters_lost: batch.dead_letters_lost.value(),
             arena_bytes: arena.bytes() as u64,
             arena_used_percent: (arena.used_share() * 100.0) as u8,
             arena_is_private: self.arena_is_private,
@@ -250,124 +323,41 @@ impl Pipeline {
             spool_memory_entries: self.spool.1.memory_entries(),
             spool_memory_bytes: self.spool.1.memory_bytes(),
             spool_segments_rehomed: self.spool.1.segments_rehomed(),
-            sender: self.counters.sender().clone(),
+            sender,
         }
     }
 
     /// Whether the slots of dead processes were all looked at, so that `stored` includes them.
     pub fn adoption_done(&self) -> bool {
-        self.counters.sender().adoption_done
+        // Without threads there was nothing to adopt.
+        self.threads.are_parked() || self.counters.sender().adoption_done
     }
 
     /// Refuses new records from now on; the rest of the end takes its time and is [`Stopping::finish`].
     /// None where it was begun before.
     pub fn begin_stop(&mut self) -> Option<Stopping> {
-        let (batcher, sender) = self.threads.take()?;
         self.registry.close();
+        let threads = self.threads.stop()?;
         Some(Stopping {
-            batcher,
-            sender,
+            threads,
             registry: self.registry.clone(),
             clock: self.clock,
             gate: self.gate.clone(),
             handover: self.handover.clone(),
             sender_waker: self.sender_waker.clone(),
+            notifier: self.notifier.clone(),
         })
-    }
-}
-
-impl Drop for Pipeline {
-    fn drop(&mut self) {
-        // Left running where it was not stopped. In a forked child these are the parent's threads, whose
-        // handles must not even be dropped: their stacks belong to threads of the child by now.
-        std::mem::forget(self.threads.take());
     }
 }
 
 impl BatcherThread {
     fn run(&mut self) {
-        if let Some(adoption) = self.adoption.take() {
-            adoption.run();
-        }
-        self.batcher.run();
-    }
-}
-
-fn start_workers(
-    encode: &encode::Options,
-    count: u32,
-    counters: &Arc<Counters>,
-) -> Result<Workers, StartError> {
-    let encoders =
-        (0..count).map(|_| Encoder::new(encode.clone())).collect::<Result<Vec<_>, _>>()?;
-    Workers::start(encoders, counters.clone()).map_err(StartError::io("start a worker thread"))
-}
-
-/// Maps the arena in the slot; in private memory where the file system refuses, which shows in the stats.
-fn make_arena(
-    slot: &Slot,
-    settings: &Settings,
-) -> Result<(Arena, ring::Options, bool), StartError> {
-    let bytes = settings.ring.bytes_max.unwrap_or_else(|| automatic_arena_bytes(slot));
-    let options = ring::Options {
-        bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
-        threads_max: settings.ring.threads_max,
-        reserve_percent: settings.ring.reserve_percent,
-        record_bytes_max: usize::try_from(settings.ring.record_bytes_max).unwrap_or(usize::MAX),
-    };
-    let description = Arena::layout(&options, slot.instance());
-    let bytes = description.arena_bytes() as u64;
-    let (mapping, is_private) = match Mapping::create(&slot.arena_path(), bytes) {
-        Ok(mapping) => (mapping, false),
-        Err(_refused) => {
-            let private = Mapping::anonymous(bytes).map_err(StartError::io("map the rings"))?;
-            (private, true)
-        }
-    };
-    Ok((Arena::create(mapping, description, &options), options, is_private))
-}
-
-fn automatic_arena_bytes(slot: &Slot) -> u64 {
-    let arena_path = slot.arena_path();
-    let dir = arena_path.parent().unwrap_or(&arena_path);
-    let free = FileSystem::of(dir).map_or(u64::MAX, |system| match system.total_bytes {
-        0 => u64::MAX,
-        _limited => system.free_bytes,
-    });
-    let limit = memory::limit_bytes().unwrap_or(u64::MAX);
-    ARENA_BYTES_MAX.min(free / 4).min(limit / 16).max(ARENA_BYTES_MIN)
-}
-
-fn spool_options(slot: &Slot, settings: &Settings) -> spool::Options {
-    let segment_bytes = settings.spool.segment_bytes;
-    let bytes_max = match settings.spool.bytes_max {
-        Some(bytes_max) => bytes_max,
-        None => {
-            // A directory that cannot be made yet is on a disk: nobody asks for one on tmpfs that is read-only.
-            match FileSystem::of(slot.spool_dir()) {
-                Ok(system) if system.is_tmpfs() => {
-                    MEMORY_SPOOL_BYTES_MAX.min(system.free_bytes / 2)
-                }
-                Ok(_) | Err(_) => DISK_SPOOL_BYTES,
+        self.batcher.begin();
+        loop {
+            let is_busy = self.adoption.step();
+            if self.batcher.step(is_busy) {
+                return;
             }
         }
-    };
-    spool::Options {
-        segment_bytes,
-        bytes_max: bytes_max.max(2 * segment_bytes),
-        sync: match settings.spool.sync {
-            SpoolSync::None => spool::Sync::None,
-            SpoolSync::Batch => spool::Sync::Batch,
-            SpoolSync::Interval(interval) => spool::Sync::Interval(interval),
-        },
-        store: match settings.spool.store {
-            SpoolStore::Auto => None,
-            SpoolStore::Mmap => Some(spool::StoreKind::Mapped),
-            SpoolStore::File => Some(spool::StoreKind::File),
-        },
-        memory_bytes_max: settings
-            .spool
-            .memory_bytes_max
-            .unwrap_or_else(|| MEMORY_MODE_BYTES.max(2 * segment_bytes)),
     }
 }

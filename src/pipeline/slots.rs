@@ -1,7 +1,7 @@
 //! Slots: the directories of one process's run, and who owns them.
 //!
 //! ```text
-//! <ring root>/<name>/<instance>/   lock  arena           on tmpfs
+//! <ring root>/<name>/<instance>/   lock  arena  spool    on tmpfs
 //! <spool root>/<name>/<instance>/  lock  slot  and the spool's files, in the same directory unless spool.dir is set
 //! ```
 //!
@@ -17,10 +17,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::ids::InstanceId;
-use crate::pipeline::slots::file_of_slot::NEW_SLOT_FILE;
-use crate::pipeline::slots::file_of_slot::SLOT_FILE;
-use crate::pipeline::slots::file_of_slot::read_slot_file;
-use crate::pipeline::slots::file_of_slot::write_slot_file;
+use crate::spool;
 use crate::sys::faults::Point;
 use crate::sys::faults::crash_point;
 use crate::sys::file;
@@ -29,10 +26,20 @@ use crate::sys::lock::LOCK_FILE;
 use crate::sys::lock::SlotLock;
 use crate::sys::process;
 
-mod file_of_slot;
+mod files;
 
-/// The arena's file in a slot's ring directory.
-pub const ARENA_FILE: &str = "arena";
+pub use files::ARENA_FILE;
+use files::SLOT_FILE;
+use files::SPOOL_DIR_FILE;
+use files::instances_in;
+use files::is_empty_but_for_the_lock;
+use files::read_bounded;
+use files::read_slot_file;
+use files::remove_empty;
+use files::remove_if_there;
+use files::remove_unused;
+use files::write_slot_file;
+
 /// An arena that could not be read, kept.
 const UNREADABLE_ARENA_FILE: &str = "arena.unreadable";
 /// Of a spool's directory while it is made: no adopter looks for that.
@@ -142,47 +149,75 @@ impl Roots {
     /// Makes a slot under a fresh random id and locks it. A directory that cannot be made (a full disk, a read-only
     /// one) is none: the host must start; [`Slot::tend`] makes the spool's later.
     pub fn create(&self) -> Result<Slot, SlotError> {
-        let mut last = None;
-        for _ in 0..CREATE_TRIES_MAX {
-            let instance = random_instance().map_err(SlotError::at(Path::new("/dev/urandom")))?;
-            match self.try_create(instance) {
-                Some(slot) => return Ok(slot),
-                None => last = Some(instance),
+        for _ in 1..CREATE_TRIES_MAX {
+            match self.try_create(random_instance()?) {
+                (slot, true) => slot.discard(),
+                (slot, false) => return Ok(slot),
             }
         }
-        let path = self.spool_dir(last.unwrap_or(InstanceId([0; 16])));
-        let source = io::Error::other("another process takes every directory we make");
-        Err(SlotError::Io { path, source })
+        // A place that is never found can never be made, such as one below /proc.
+        Ok(self.try_create(random_instance()?).0)
     }
 
-    /// Takes over every slot of the name whose owner is dead. What cannot be read is left as it is.
-    pub fn adopt_dead(&self) -> Vec<Slot> {
-        self.remove_unfinished();
-        self.instances().into_iter().filter_map(|instance| self.adopt(instance)).collect()
-    }
-
-    /// Directories whose makers died before others could see them; nothing was ever in them.
-    fn remove_unfinished(&self) {
+    /// Removes directories whose makers died before others could see them; nothing was ever in them.
+    pub fn remove_unfinished(&self) {
         let Ok(entries) = fs::read_dir(self.spool.join(&self.name)) else { return };
         for path in entries.flatten().map(|entry| entry.path()) {
             let is_unfinished = path.extension().is_some_and(|e| e == UNFINISHED_EXTENSION);
-            if is_unfinished && SlotLock::probe(&path).is_ok_and(|is_locked| !is_locked) {
-                // Best effort: a living maker finds it gone and makes another one.
-                for file in [NEW_SLOT_FILE, SLOT_FILE, LOCK_FILE] {
-                    let _ = fs::remove_file(path.join(file));
-                }
-                let _ = fs::remove_dir(&path);
+            // A living maker that has not come to lock it yet is refused the lock, and makes another one.
+            if is_unfinished && let Ok(Some(_lock)) = SlotLock::acquire(&path) {
+                let _left_for_the_next = remove_unused(&path);
             }
         }
     }
 
-    fn instances(&self) -> Vec<InstanceId> {
-        let Ok(entries) = fs::read_dir(self.spool.join(&self.name)) else { return Vec::new() };
-        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-        let mut instances: Vec<_> = names.filter_map(|name| InstanceId::parse(&name)).collect();
+    /// Every slot of the name, whoever owns it.
+    pub fn instances(&self) -> Vec<InstanceId> {
+        let mut instances = instances_in(&self.spool.join(&self.name));
         instances.retain(|instance| !is_ring_directory_only(&self.spool_dir(*instance)));
+        if self.ring != self.spool {
+            let rings = instances_in(&self.ring.join(&self.name));
+            instances
+                .extend(rings.into_iter().filter(|instance| self.has_lost_its_spool(*instance)));
+        }
         instances.sort_unstable();
         instances
+    }
+
+    /// Whether a slot of the name waits for somebody to take it over.
+    pub fn has_dead(&self) -> bool {
+        let is_dead = |instance: InstanceId| {
+            let spool_dir = self.spool_dir(instance);
+            self.may_be_adopted(instance) && !SlotLock::probe(&spool_dir).unwrap_or(false)
+        };
+        self.instances().into_iter().any(is_dead)
+    }
+
+    /// Bytes of spools that other slots of the name occupy, by their files.
+    pub fn bytes_beside(&self, own: InstanceId) -> u64 {
+        let others = instances_in(&self.spool.join(&self.name)).into_iter();
+        let others = others.filter(|instance| *instance != own);
+        others.map(|instance| spool::occupied_bytes(&self.spool_dir(instance))).sum()
+    }
+
+    /// Whether the spool of these rings was deleted: ours lies beside where it was, so that file system is there.
+    fn has_lost_its_spool(&self, instance: InstanceId) -> bool {
+        let spool_dir = self.spool_dir(instance);
+        let recorded = read_bounded(&self.ring_dir(instance).join(SPOOL_DIR_FILE));
+        recorded.is_ok_and(|text| Path::new(text.trim_end_matches('\n')) == spool_dir)
+            && spool_dir.parent().is_some_and(Path::is_dir)
+            && !spool_dir.exists()
+    }
+
+    /// Whether a slot is neither this process's own nor one that is being made.
+    fn may_be_adopted(&self, instance: InstanceId) -> bool {
+        // The kernel gives a process every record lock that the process itself holds, so another copy
+        // of this library in it would not be stopped by ours: its slots are known by their owner's name.
+        let spool_dir = self.spool_dir(instance);
+        match read_slot_file(&spool_dir) {
+            Ok((_, owner)) => owner != process::token(),
+            Err(_) => !is_empty_but_for_the_lock(&spool_dir),
+        }
     }
 
     fn look_at(&self, instance: InstanceId) -> FoundSlot {
@@ -210,16 +245,19 @@ impl Roots {
         recorded.ok().filter(is_credible).unwrap_or_else(|| self.ring_dir(instance))
     }
 
-    fn adopt(&self, instance: InstanceId) -> Option<Slot> {
+    /// Takes a slot over if its owner is dead. What cannot be read is left as it is.
+    pub fn adopt(&self, instance: InstanceId) -> Option<Slot> {
         let spool_dir = self.spool_dir(instance);
-        // The kernel gives a process every record lock that the process itself holds, so another copy
-        // of this library in it would not be stopped by ours: its slots are known by their owner's name.
         let own = process::token();
-        match read_slot_file(&spool_dir) {
-            Ok((_, owner)) if owner == own => return None,
-            // An empty directory is a slot that is being made at this moment.
-            Err(_) if is_empty_but_for_the_lock(&spool_dir) => return None,
-            Ok(_) | Err(_) => {}
+        if self.ring != self.spool && self.has_lost_its_spool(instance) {
+            // Its rings are locked first: whoever has them may make the spool's directory again.
+            let rings = SlotLock::acquire(&self.ring_dir(instance)).ok()??;
+            file::create_private_directory(&spool_dir).ok()?;
+            write_slot_file(&spool_dir, &self.ring_dir(instance), NOBODY).ok()?;
+            drop(rings);
+        }
+        if !self.may_be_adopted(instance) {
+            return None;
         }
         let ring_dir = self.recorded_ring_dir(instance);
         let spool_lock = Some(SlotLock::acquire(&spool_dir).ok()??);
@@ -231,27 +269,22 @@ impl Roots {
         Some(Slot { instance, ring_dir, spool_dir, owner: own, ring_lock, spool_lock })
     }
 
-    /// None where another process was faster to find a directory that was not locked yet.
-    fn try_create(&self, instance: InstanceId) -> Option<Slot> {
+    /// The slot as far as it could be made; true where another process was in the way, so that another try helps.
+    fn try_create(&self, instance: InstanceId) -> (Slot, bool) {
         let (ring_dir, spool_dir) = (self.ring_dir(instance), self.spool_dir(instance));
         let owner = process::token();
         let mut slot =
             Slot { instance, ring_dir, spool_dir, owner, ring_lock: None, spool_lock: None };
         let spool = slot.make_spool_dir();
         let ring = match slot.ring_dir == slot.spool_dir {
-            true => Ok(true),
+            true => Ok(()),
             false => slot.make_ring_dir(),
         };
         crash_point(Point::SlotMade);
-        let was_taken = |made: &io::Result<bool>| match made {
-            Ok(is_ours) => !is_ours,
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
-        };
-        // Where a root itself cannot be made, it is not found either; another instance would not help.
-        let is_there = |root: &Path| root.join(&self.name).is_dir();
-        let is_lost =
-            was_taken(&spool) && is_there(&self.spool) || was_taken(&ring) && is_there(&self.ring);
-        (!is_lost).then_some(slot)
+        // A sibling that cleans up behind the dead, or that closes and takes the name's empty directory along.
+        let is_disturbance = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+        let was_disturbed = [spool, ring].into_iter().any(|made| made.is_err_and(is_disturbance));
+        (slot, was_disturbed)
     }
 
     fn ring_dir(&self, instance: InstanceId) -> PathBuf {
@@ -280,24 +313,27 @@ impl Slot {
         if self.spool_lock.is_some() && self.spool_dir.join(SLOT_FILE).exists() {
             return true;
         }
-        self.make_spool_dir().unwrap_or(false)
+        self.make_spool_dir().is_ok()
     }
 
-    fn make_ring_dir(&mut self) -> io::Result<bool> {
+    fn make_ring_dir(&mut self) -> io::Result<()> {
         file::create_private_directory(&self.ring_dir)?;
-        self.ring_lock = SlotLock::acquire(&self.ring_dir)?;
-        Ok(self.ring_lock.is_some())
+        let lock = SlotLock::acquire(&self.ring_dir)?.ok_or(io::ErrorKind::NotFound)?;
+        fs::write(self.ring_dir.join(SPOOL_DIR_FILE), format!("{}\n", self.spool_dir.display()))?;
+        self.ring_lock = Some(lock);
+        Ok(())
     }
 
     /// Under a name that no adopter looks for, then renamed: the lock stays with the file.
-    fn make_spool_dir(&mut self) -> io::Result<bool> {
+    fn make_spool_dir(&mut self) -> io::Result<()> {
         let fresh = self.spool_dir.with_extension(UNFINISHED_EXTENSION);
         file::create_private_directory(&fresh)?;
+        // First the lock: whoever removes what was left unfinished holds it to the end.
+        let lock = SlotLock::acquire(&fresh)?.ok_or(io::ErrorKind::NotFound)?;
         write_slot_file(&fresh, &self.ring_dir, &self.owner)?;
-        let Some(lock) = SlotLock::acquire(&fresh)? else { return Ok(false) };
         fs::rename(&fresh, &self.spool_dir)?;
         self.spool_lock = Some(lock);
-        Ok(true)
+        Ok(())
     }
 
     /// The arena's path.
@@ -315,12 +351,21 @@ impl Slot {
         fs::rename(self.arena_path(), self.ring_dir.join(UNREADABLE_ARENA_FILE))
     }
 
+    /// Removes a slot that was never used: its owner could not start. A spool in it stays for an adopter.
+    pub fn discard(self) {
+        // What stays is removed by the next process of this name; the error that counts is why we did not start.
+        let unfinished = self.spool_dir.with_extension(UNFINISHED_EXTENSION);
+        let dirs = [&self.ring_dir, &self.spool_dir, &unfinished];
+        let _left_for_the_next = dirs.map(|dir| remove_unused(dir));
+    }
+
     /// Removes the slot after its spool's files were removed.
     ///
     /// The directory that others find the slot by goes last; one that holds anything unknown stays.
     pub fn remove(self) -> io::Result<()> {
         self.remove_arena()?;
         if self.ring_dir != self.spool_dir && self.ring_dir.is_dir() {
+            remove_if_there(&self.ring_dir.join(SPOOL_DIR_FILE))?;
             remove_empty(&self.ring_dir)?;
         }
         remove_if_there(&self.spool_dir.join(SLOT_FILE))?;
@@ -337,39 +382,18 @@ impl Drop for Slot {
     }
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _removed_or_absent => Ok(()),
-    }
-}
-
-fn is_empty_but_for_the_lock(dir: &Path) -> bool {
-    fs::read_dir(dir).is_ok_and(|entries| entries.count() <= 1)
-}
-
-/// Removes a directory that holds nothing but its lock, which goes last.
-fn remove_empty(dir: &Path) -> io::Result<()> {
-    if is_empty_but_for_the_lock(dir) {
-        fs::remove_file(dir.join(LOCK_FILE))?;
-        fs::remove_dir(dir)?;
-        // The name's own directory, where this was its last slot; else it is not empty.
-        let _other_slots = dir.parent().map(fs::remove_dir);
-    }
-    Ok(())
-}
-
 /// Whether `dir` holds rings of a slot whose spool lies elsewhere: that is adopted from there, with the
 /// positions that its spool tells.
 fn is_ring_directory_only(dir: &Path) -> bool {
-    let ring_files = [LOCK_FILE, ARENA_FILE, UNREADABLE_ARENA_FILE];
+    let ring_files = [LOCK_FILE, ARENA_FILE, UNREADABLE_ARENA_FILE, SPOOL_DIR_FILE];
     let Ok(mut entries) = fs::read_dir(dir) else { return false };
     entries.all(|entry| entry.is_ok_and(|e| ring_files.iter().any(|file| e.file_name() == *file)))
 }
 
-fn random_instance() -> io::Result<InstanceId> {
+fn random_instance() -> Result<InstanceId, SlotError> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    let source = Path::new("/dev/urandom");
+    getrandom::fill(&mut bytes).map_err(io::Error::other).map_err(SlotError::at(source))?;
     Ok(InstanceId(bytes))
 }
 
@@ -386,6 +410,10 @@ pub fn default_root() -> PathBuf {
 mod tests {
     use super::*;
 
+    fn adopt_dead(roots: &Roots) -> Vec<Slot> {
+        roots.instances().into_iter().filter_map(|instance| roots.adopt(instance)).collect()
+    }
+
     fn roots(dir: &Path) -> Roots {
         Roots::new(Some(&dir.join("ring")), Some(&dir.join("spool")), "test")
     }
@@ -396,17 +424,18 @@ mod tests {
         let roots = roots(dir.path());
         let slot = roots.create().unwrap();
         let instance = slot.instance();
-        assert!(roots.adopt_dead().is_empty(), "its owner lives");
+        assert!(adopt_dead(&roots).is_empty() && !roots.has_dead(), "its owner lives");
         fs::write(slot.arena_path(), b"arena").unwrap();
         drop(slot);
-        let adopted = roots.adopt_dead();
+        assert!(roots.has_dead());
+        let adopted = adopt_dead(&roots);
         assert_eq!(adopted.len(), 1);
         assert_eq!(adopted[0].instance(), instance);
-        assert!(roots.adopt_dead().is_empty(), "adopted once");
+        assert!(adopt_dead(&roots).is_empty(), "adopted once");
         let spool_dir = adopted[0].spool_dir().to_owned();
         adopted.into_iter().for_each(|slot| slot.remove().unwrap());
         assert!(!spool_dir.exists());
-        assert!(roots.adopt_dead().is_empty());
+        assert!(adopt_dead(&roots).is_empty());
     }
 
     #[test]
@@ -433,9 +462,44 @@ mod tests {
         fs::write(slot.arena_path(), b"arena").unwrap();
         drop(slot);
         let beside = Roots::new(Some(&dir.path().join("ring")), None, "test");
-        assert!(beside.adopt_dead().is_empty(), "its spool would be thought empty");
+        assert!(adopt_dead(&beside).is_empty(), "its spool would be thought empty");
         assert_eq!(find(&dir.path().join("ring")).unwrap(), []);
-        assert_eq!(roots(dir.path()).adopt_dead().len(), 1);
+        assert_eq!(adopt_dead(&roots(dir.path())).len(), 1);
+    }
+
+    #[test]
+    fn rings_whose_spool_was_deleted_are_a_slot_again_but_not_where_the_disk_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let roots = roots(dir.path());
+        let (gone, stays) = (roots.create().unwrap(), roots.create().unwrap());
+        let (instance, spool_dir) = (gone.instance(), gone.spool_dir().to_owned());
+        fs::write(gone.arena_path(), b"arena").unwrap();
+        fs::remove_dir_all(&spool_dir).unwrap();
+        assert!(adopt_dead(&roots).is_empty(), "its owner lives");
+        drop(gone);
+        let away = roots.spool.with_extension("unmounted");
+        fs::rename(&roots.spool, &away).unwrap();
+        assert_eq!(roots.instances(), [], "nobody knows what its spool holds");
+        fs::rename(&away, &roots.spool).unwrap();
+        let adopted = adopt_dead(&roots);
+        assert_eq!(adopted.iter().map(Slot::instance).collect::<Vec<_>>(), [instance]);
+        adopted.into_iter().for_each(|slot| slot.remove().unwrap());
+        assert_eq!(roots.instances(), [stays.instance()]);
+        assert!(!roots.ring_dir(instance).exists());
+    }
+
+    #[test]
+    fn the_quota_sees_the_files_of_all_slots_but_the_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let roots = roots(dir.path());
+        let (own, other) = (roots.create().unwrap(), roots.create().unwrap());
+        for slot in [&own, &other] {
+            fs::write(slot.spool_dir().join("00000000000000000001.seg"), vec![1; 1 << 16]).unwrap();
+            fs::write(slot.spool_dir().join("notes.txt"), vec![1; 1 << 16]).unwrap();
+        }
+        assert_eq!(roots.bytes_beside(own.instance()), 1 << 16);
+        drop(other);
+        assert_eq!(roots.bytes_beside(own.instance()), 1 << 16, "living or dead");
     }
 
     #[test]

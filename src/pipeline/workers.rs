@@ -4,7 +4,6 @@
 //! encoder; what it finishes waits until its turn has come. Bounded: at most two slices per worker are out.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
@@ -60,7 +59,9 @@ struct Shared {
 pub struct Workers {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<Encoder>>,
-    /// Encodes in the batcher's thread, where there is one worker.
+    /// For threads that are not started yet.
+    parked: Vec<Encoder>,
+    /// Encodes in the batcher's thread, where there is one worker, or no thread was to be had.
     inline: Option<Encoder>,
     next: u64,
     out: usize,
@@ -68,8 +69,8 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Workers for `encoders`, one each.
-    pub fn start(mut encoders: Vec<Encoder>, counters: Arc<Counters>) -> io::Result<Self> {
+    /// Workers for `encoders`, one each; their threads start with [`Workers::begin`].
+    pub fn new(mut encoders: Vec<Encoder>, counters: Arc<Counters>) -> Self {
         let slots = encoders.len().max(1) * SLICES_PER_WORKER;
         let slice_bytes = encoders.first().map_or(0, Encoder::slice_bytes);
         let shared = Arc::new(Shared {
@@ -81,24 +82,29 @@ impl Workers {
             counters,
         });
         let inline = if encoders.len() == 1 { encoders.pop() } else { None };
-        let mut workers =
-            Self { shared, threads: Vec::new(), inline, next: 0, out: 0, slice_bytes };
-        for (index, encoder) in encoders.into_iter().enumerate() {
-            let shared = workers.shared.clone();
-            let name = format!("logdrive-work-{index}");
-            let counters = workers.shared.counters.clone();
-            let thread = supervise::start(&name, counters, encoder, move |encoder| {
-                work(&shared, encoder);
-            })?;
-            workers.threads.push(thread);
-        }
-        Ok(workers)
+        Self { shared, threads: Vec::new(), parked: encoders, inline, next: 0, out: 0, slice_bytes }
     }
 
-    /// Names the thread that is woken when a group is ready; the first call counts.
-    pub fn set_batcher(&self, thread: Thread) {
+    /// Starts the threads; to be called by the thread that is woken when a group is ready. Where the system
+    /// refuses some the others do the work, and where it refuses all the batcher's own thread does.
+    pub fn begin(&mut self) {
         // The batcher restarts after a panic inside the same thread, so a second call names the same one.
-        let _same = self.shared.batcher.set(thread);
+        let _same = self.shared.batcher.set(std::thread::current());
+        for (index, encoder) in std::mem::take(&mut self.parked).into_iter().enumerate() {
+            let shared = self.shared.clone();
+            let name = format!("logdrive-work-{index}");
+            let counters = self.shared.counters.clone();
+            let parts = Arc::new(Mutex::new(Some(encoder)));
+            let body = move |encoder: &mut Encoder| work(&shared, encoder);
+            match supervise::start(&name, counters, parts.clone(), body) {
+                Ok(thread) => self.threads.push(thread),
+                Err(_refused) if self.threads.is_empty() => {
+                    self.inline = parts.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    return;
+                }
+                Err(_refused) => return,
+            }
+        }
     }
 
     /// Raw bytes that a slice should have.

@@ -7,6 +7,9 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,24 +18,32 @@ use mio::Interest;
 use mio::Poll;
 use mio::Token;
 use mio::net::TcpListener;
+use mio::net::TcpStream;
 
 use crate::clock::Clock;
 use crate::ids::Moment;
 use crate::inspect::layout;
 use crate::proto::kafka::broker::Broker;
+use crate::proto::kafka::broker::BrokerError;
 use crate::proto::kafka::wire::frame::FrameError;
+use crate::receiver::ReceiverError;
+use crate::receiver::connection::Arrived;
 use crate::receiver::connection::Connection;
 use crate::receiver::connection::Received;
 use crate::receiver::control::Control;
-use crate::receiver::listener;
+use crate::receiver::guard::Guard;
 use crate::receiver::options::Options;
-use crate::receiver::options::Sync;
 use crate::receiver::service::ServeError;
+use crate::receiver::service::Served;
 use crate::receiver::service::Service;
 use crate::receiver::slab::Slab;
 use crate::receiver::stats;
 use crate::receiver::stats::Counters;
 use crate::receiver::stats::Refusal;
+use crate::receiver::store::StoreError;
+use crate::transport::Socket;
+
+mod held;
 
 pub(crate) const WAKE: Token = Token(0);
 const LISTEN: Token = Token(1);
@@ -45,6 +56,9 @@ const READS_PER_TURN: usize = 4;
 const FAST_TICK: Duration = Duration::from_millis(100);
 const SLOW_TICK: Duration = Duration::from_secs(1);
 
+/// Pause after a caught panic, so that one that comes back at once does not burn a core.
+const PAUSE_AFTER_PANIC: Duration = Duration::from_millis(100);
+
 /// Why a connection ends.
 enum End {
     /// The client left, or the network did.
@@ -55,6 +69,9 @@ enum End {
 impl From<ServeError> for End {
     fn from(error: ServeError) -> Self {
         match error {
+            ServeError::Broker(BrokerError::Unauthenticated) => {
+                Self::Refused(Refusal::Unauthenticated)
+            }
             ServeError::Broker(_) | ServeError::Encode(_) => Self::Refused(Refusal::Malformed),
             ServeError::RefusedWithoutAnswer => Self::Gone,
         }
@@ -75,6 +92,7 @@ pub(crate) struct EventLoop {
     /// Connections with answers that wait for a sync.
     holding: Vec<usize>,
     service: Service,
+    guard: Guard,
     options: Options,
     clock: Clock,
     control: Arc<Control>,
@@ -89,7 +107,7 @@ impl EventLoop {
     pub fn new(
         poll: Poll,
         mut listener: TcpListener,
-        service: Service,
+        (service, guard): (Service, Guard),
         options: Options,
         clock: Clock,
         (control, counters): (Arc<Control>, Arc<Counters>),
@@ -102,6 +120,7 @@ impl EventLoop {
             ready: VecDeque::new(),
             holding: Vec::new(),
             service,
+            guard,
             options,
             clock,
             control,
@@ -112,8 +131,41 @@ impl EventLoop {
         })
     }
 
-    /// Runs until it is told to stop, then answers what it has, within the deadline given with it.
-    pub fn run(mut self) -> io::Result<()> {
+    /// Runs until it is told to stop, then answers what it has, within the deadline given with it. A panic is
+    /// counted and ends all connections; the loop starts over with what is in the files. Fails when readiness
+    /// events are refused, or the files cannot be read after a panic.
+    pub fn run_supervised(mut self) -> Result<(), ReceiverError> {
+        loop {
+            // Unwind safety: what a panic may have left half done is dropped, or read anew from the files.
+            match catch_unwind(AssertUnwindSafe(|| self.run())) {
+                Ok(ended) => {
+                    let now = self.clock.moment();
+                    let deadline = self.control.stop_by().unwrap_or(now);
+                    self.service.stop(deadline.since(now));
+                    return Ok(ended?);
+                }
+                Err(_panic) => {
+                    stats::add(&self.counters.panics, 1);
+                    self.start_over()?;
+                    std::thread::sleep(PAUSE_AFTER_PANIC);
+                }
+            }
+        }
+    }
+
+    fn start_over(&mut self) -> Result<(), StoreError> {
+        self.connections = Slab::new();
+        self.ready.clear();
+        self.holding.clear();
+        self.count_open();
+        let now = self.clock.moment();
+        // Edges that came while nobody looked are lost: what waits is accepted at the next tick.
+        self.accept_again = true;
+        (self.next_tick, self.next_sync) = (Some(now), None);
+        self.service.start_over(&self.options, now)
+    }
+
+    fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(256);
         while self.control.stop_by().is_none() {
             self.turn(&mut events)?;
@@ -126,8 +178,6 @@ impl EventLoop {
         while !self.connections.is_empty() && self.control.stop_by() > Some(self.clock.moment()) {
             self.turn(&mut events)?;
         }
-        // Nobody waits for an answer any more; what failed is counted.
-        let _in_doubt = self.service.sync();
         Ok(())
     }
 
@@ -150,6 +200,7 @@ impl EventLoop {
             }
         }
         self.sync_if_due(now);
+        self.take_answers(now);
         if self.next_tick.is_some_and(|tick| tick <= now) {
             self.tick(now);
         }
@@ -161,24 +212,34 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         let next = self.next_tick.into_iter().chain(self.next_sync).chain(self.control.stop_by());
-        next.min().map(|moment| moment.since(self.clock.moment()))
+        let next = next.min().map(|moment| moment.since(self.clock.moment()));
+        // A relay's spool may have to be synced without an event.
+        let forwarding = self.options.forward.as_ref().map(|_| FAST_TICK);
+        next.into_iter().chain(forwarding).min()
     }
 
     fn accept(&mut self, now: Moment) {
         self.accept_again = false;
+        if self.guard.look_again(now).is_err() {
+            stats::add(&self.counters.credentials_failures, 1);
+        }
         loop {
             let accepted = match &self.listener {
                 Some(listener) => listener.accept(),
                 None => return,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((_, peer)) if self.is_crowded(peer.ip()) => {
+                    stats::add(&self.counters.connections, 1);
+                    self.counters.refuse(Refusal::TooManyFromAddress);
+                }
+                Ok((stream, peer)) => {
                     stats::add(&self.counters.connections, 1);
                     if self.connections.len() >= self.options.connections_max {
                         self.refuse_the_least_worthy();
                     }
                     // An error here is the client's going away meanwhile.
-                    let _gone = self.add(stream, now);
+                    let _gone = self.add(stream, peer.ip(), now);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -194,21 +255,29 @@ impl EventLoop {
         }
     }
 
-    fn add(&mut self, mut stream: mio::net::TcpStream, now: Moment) -> io::Result<()> {
-        listener::prepare(&stream)?;
+    /// Whether an address has as many connections as it may.
+    fn is_crowded(&self, address: IpAddr) -> bool {
+        let connections = self.connections.indices().map(|index| &self.connections[index]);
+        let of_it = connections.filter(|connection| connection.address == address).count();
+        of_it >= self.options.connections_per_address_max
+    }
+
+    fn add(&mut self, stream: TcpStream, address: IpAddr, now: Moment) -> io::Result<()> {
+        let mut socket = Socket::accepted(stream)?;
+        self.guard.encrypt(&mut socket)?;
         let (host, port) = match self.options.advertise.clone() {
             Some(advertised) => advertised,
             None => {
-                let local = stream.local_addr()?;
+                let local = socket.local_addr()?;
                 (local.ip().to_string(), local.port())
             }
         };
         let token = Token(FIRST_CONNECTION + self.connections.next_index());
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut stream, token, interest)?;
-        let broker = Broker::new(host, port, layout::check_topic);
+        self.poll.registry().register(socket.source(), token, interest)?;
+        let broker = self.guard.admit(Broker::new(host, port, layout::check_topic));
         let bytes_max = self.options.connection_bytes_max;
-        self.connections.insert(Connection::new(stream, broker, bytes_max, now));
+        self.connections.insert(Connection::new((socket, address), broker, bytes_max, now));
         self.count_open();
         let soon = now.after(FAST_TICK);
         self.next_tick = Some(self.next_tick.map_or(soon, |tick| tick.min(soon)));
@@ -231,6 +300,9 @@ impl EventLoop {
         match self.serve_within_budget(index, now) {
             Ok(true) => self.enqueue(index),
             Ok(false) => {}
+            Err(End::Gone) if self.connections[index].is_handshaking() => {
+                self.close(index, &End::Refused(Refusal::TlsHandshake));
+            }
             Err(end) => self.close(index, &end),
         }
     }
@@ -284,41 +356,14 @@ impl EventLoop {
             }
             let frame_bytes = arrived.frame.len();
             let was_holding = arrived.replies.is_holding();
-            self.service.serve(arrived.frame, arrived.broker, arrived.replies, now)?;
-            if arrived.replies.is_holding() && !was_holding {
+            let Arrived { frame, broker, replies } = arrived;
+            let served = self.service.serve(frame, broker, replies, now)?;
+            if replies.is_holding() && !was_holding {
                 self.holding.push(index);
             }
             connection.frame_handled(frame_bytes, now);
-        }
-    }
-
-    /// Syncs when the policy says so, and lets go the answers that waited for it.
-    fn sync_if_due(&mut self, now: Moment) {
-        let owed = !self.holding.is_empty() || self.service.needs_sync();
-        match self.options.sync {
-            Sync::None => return,
-            Sync::Batch if !owed => return,
-            Sync::Batch => {}
-            Sync::Interval(interval) => {
-                let due = self.next_sync.is_some_and(|sync| sync <= now);
-                if !due {
-                    if owed && self.next_sync.is_none() {
-                        self.next_sync = Some(now.after(interval));
-                    }
-                    return;
-                }
-                self.next_sync = None;
-            }
-        }
-        let in_doubt = self.service.sync();
-        for index in std::mem::take(&mut self.holding) {
-            let Some(connection) = self.connections.get_mut(index) else { continue };
-            let released = connection.replies.release(&in_doubt);
-            if released.is_err() || connection.flush(now).is_err() {
-                self.close(index, &End::Gone);
-            } else {
-                // It may have been left unread for its answers' sake.
-                self.enqueue(index);
+            if served == Served::TurnedAway {
+                connection.turn_away();
             }
         }
     }
@@ -350,6 +395,9 @@ impl EventLoop {
     fn close(&mut self, index: usize, end: &End) {
         if let End::Refused(refusal) = end {
             self.counters.refuse(*refusal);
+        }
+        if let Some(connection) = self.connections.get_mut(index) {
+            connection.socket.close();
         }
         self.holding.retain(|holding| *holding != index);
         self.connections.remove(index);

@@ -5,6 +5,8 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+use crate::stats::SenderStats;
+
 macro_rules! refusals {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal;)+) => {
         /// Why a batch was not stored or a connection was closed.
@@ -30,7 +32,16 @@ refusals! {
     Malformed = "malformed";
     /// Connection closed: a frame announced more than `frame_bytes_max`.
     FrameTooLarge = "frame_too_large";
-    /// Connection closed: no whole first frame within `first_frame_timeout`.
+    /// Connection closed: TLS's handshake failed, or the client left before its end.
+    TlsHandshake = "tls_handshake";
+    /// Connection closed: wrong user or password.
+    AuthenticationFailed = "authentication_failed";
+    /// Connection closed: a request came before the client was authenticated.
+    Unauthenticated = "unauthenticated";
+    /// Connection closed: its address had `connections_per_address_max` already.
+    TooManyFromAddress = "too_many_from_address";
+    /// Connection closed: neither handshake, authentication nor a whole first
+    /// frame within `first_frame_timeout`.
     FirstFrameTimeout = "first_frame_timeout";
     /// Connection closed: a begun frame made too little progress.
     TooSlow = "too_slow";
@@ -67,6 +78,8 @@ pub(crate) struct Counters {
     pub bytes: AtomicU64,
     pub duplicates: AtomicU64,
     pub storage_errors: AtomicU64,
+    pub panics: AtomicU64,
+    pub credentials_failures: AtomicU64,
     refused: [AtomicU64; Refusal::ALL.len()],
 }
 
@@ -94,6 +107,9 @@ impl Counters {
             bytes: load(&self.bytes),
             duplicates: load(&self.duplicates),
             storage_errors: load(&self.storage_errors),
+            panics: load(&self.panics),
+            forwarded: None,
+            credentials_failures: load(&self.credentials_failures),
             refused: Refusal::ALL
                 .iter()
                 .map(|reason| (*reason, load(&self.refused[*reason as usize])))
@@ -126,8 +142,36 @@ pub struct Stats {
     pub duplicates: u64,
     /// Writes and syncs that the operating system refused.
     pub storage_errors: u64,
+    /// Panics that were caught; every one is a defect worth a report. All connections ended with it.
+    pub panics: u64,
+    /// What became of it, where it is forwarded.
+    pub forwarded: Option<Forwarded>,
+    /// Looks that found changed certificates or users that cannot be used; the old ones are used on.
+    pub credentials_failures: u64,
     /// What was refused, by reason; reasons that never occurred are left out.
     pub refused: Vec<(Refusal, u64)>,
+}
+
+/// What a relay did with the records that it took, and with those that earlier relays of its name left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    /// Records that the next hop acknowledged.
+    pub delivered: u64,
+    /// Records that it refused for good.
+    pub dropped: u64,
+    /// Records that wait.
+    pub stored: u64,
+}
+
+impl Forwarded {
+    pub(crate) fn of(sender: &SenderStats) -> Self {
+        let dropped: u64 = sender.dropped.iter().map(|(_, count)| count).sum();
+        Self {
+            delivered: sender.delivered + sender.adopted_delivered,
+            dropped: dropped + sender.adopted_dropped,
+            stored: sender.stored,
+        }
+    }
 }
 
 impl Stats {

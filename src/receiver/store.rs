@@ -15,6 +15,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
+use crate::batch::Header;
 use crate::ids::Moment;
 use crate::inspect::layout;
 use crate::inspect::layout::TopicPartition;
@@ -60,6 +61,8 @@ impl StoreError {
 pub(crate) struct Incoming<'a> {
     /// Header and body, 61 bytes or more.
     pub bytes: &'a [u8],
+    /// The header, checked.
+    pub header: Header,
     /// Offsets it takes up.
     pub record_count: u32,
     /// What its producer calls it, where that is idempotent.
@@ -79,6 +82,8 @@ pub(crate) struct Placed {
 pub(crate) enum AppendError {
     #[error("the topic would be one more than topics_max")]
     TooManyTopics,
+    #[error("the batch is too large to be stored")]
+    TooLarge,
     #[error("the disk refused the batch: {0}")]
     Storage(#[from] io::Error),
 }
@@ -99,7 +104,8 @@ struct Slot {
 /// The store of one receiver.
 pub(crate) struct Store {
     root: PathBuf,
-    lock: File,
+    /// None only while it is on its way to the next one, see [`Store::read_again`].
+    lock: Option<File>,
     slots: Vec<Slot>,
     by_topic: HashMap<String, usize>,
     window: DedupeWindow,
@@ -115,8 +121,18 @@ pub(crate) struct Store {
 impl Store {
     /// Takes the directory, creating it if need be, cuts torn tails and finds each partition's end.
     pub fn open(options: &Options, now: Moment) -> Result<Self, StoreError> {
+        let lock = take_directory(&options.dir)?;
+        Self::read(Some(lock), options, now)
+    }
+
+    /// Forgets everything and finds it again in the files, after a panic left nobody knows what.
+    pub fn read_again(&mut self, options: &Options, now: Moment) -> Result<(), StoreError> {
+        *self = Self::read(self.lock.take(), options, now)?;
+        Ok(())
+    }
+
+    fn read(lock: Option<File>, options: &Options, now: Moment) -> Result<Self, StoreError> {
         let root = options.dir.clone();
-        let lock = take_directory(&root)?;
         let mut store = Self {
             lock,
             slots: Vec::new(),
@@ -274,7 +290,7 @@ impl Drop for Store {
     fn drop(&mut self) {
         // Closing alone would leave the lock to a child that was forked meanwhile, until it calls
         // exec. If this fails, closing is what is left.
-        let _unlocked = self.lock.unlock();
+        let _unlocked = self.lock.as_ref().map(File::unlock);
     }
 }
 

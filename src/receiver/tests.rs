@@ -334,3 +334,50 @@ fn fix_crc(bytes: &mut [u8], change: impl Fn(&mut [u8])) {
     let crc = crate::checksum::crc32c(&bytes[21..]);
     bytes[17..21].copy_from_slice(&crc.to_be_bytes());
 }
+
+/// Sends a batch over a connection of its own; the answer's error code, or none where the connection was closed.
+fn produce(address: std::net::SocketAddr, topic: &str, batch: &[u8]) -> Option<i16> {
+    use std::io::Read;
+    use std::io::Write;
+    let head = crate::proto::kafka::wire::produce::RequestHead {
+        correlation_id: 1,
+        client_id: "c",
+        acks: -1,
+        timeout_ms: 1,
+        topic,
+        partition: 0,
+        batch_bytes: u32::try_from(batch.len()).unwrap(),
+    };
+    let mut frame = Vec::new();
+    head.encode(8, &mut frame).unwrap();
+    frame.extend_from_slice(batch);
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.write_all(&frame).unwrap();
+    let mut size = [0; 4];
+    stream.read_exact(&mut size).ok()?;
+    let mut answer = vec![0; u32::from_be_bytes(size) as usize];
+    stream.read_exact(&mut answer).unwrap();
+    let mut reader = crate::proto::kafka::wire::Reader::new(&answer);
+    crate::proto::kafka::wire::header::decode_correlation_id(&mut reader).unwrap();
+    let response = crate::proto::kafka::wire::produce::Response::decode(8, &mut reader).unwrap();
+    Some(response.topics[0].partitions[0].error.number())
+}
+
+#[test]
+fn a_panic_ends_the_connections_and_the_receiver_goes_on_with_what_it_has_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(dir.path());
+    let receiver = crate::receiver::Receiver::start(options.clone()).unwrap();
+    let batch = batch_of(1, 0, 3, Codec::None);
+    assert_eq!(produce(receiver.local_addr(), "t", &batch), Some(0));
+    let defect = crate::receiver::service::PANICS;
+    assert_eq!(produce(receiver.local_addr(), defect, &batch), None, "the connection ends");
+    assert_eq!(produce(receiver.local_addr(), "t", &batch), Some(0), "a repeat");
+    assert_eq!(produce(receiver.local_addr(), "t", &batch_of(1, 3, 3, Codec::None)), Some(0));
+    let in_use = Store::open(&options, Moment(0)).map(|_| ());
+    assert!(matches!(in_use, Err(StoreError::InUse(_))), "the directory stays ours");
+    let stats = receiver.shutdown(Duration::from_secs(60)).unwrap();
+    assert_eq!((stats.panics, stats.batches, stats.duplicates), (1, 2, 1));
+    assert_eq!(stored(&options, "t"), [(0, 3), (3, 3)]);
+}

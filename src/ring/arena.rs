@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::thread::Thread;
 
@@ -15,6 +16,7 @@ use thiserror::Error;
 use crate::ids::InstanceId;
 use crate::ids::RingId;
 use crate::ids::StreamId;
+use crate::record::Severity;
 use crate::ring::layout;
 use crate::ring::layout::Description;
 use crate::ring::layout::state;
@@ -60,6 +62,8 @@ pub struct Arena {
     pool: ChunkPool,
     reserve_chunks: u32,
     record_bytes_max: usize,
+    /// Records of more bytes go the slow way: `record_bytes_max`, or 0 while only urgent ones are admitted.
+    unchecked_bytes_max: AtomicUsize,
     /// Rings `0..rings_used` have been claimed at least once.
     rings_used: AtomicU32,
     is_closed: AtomicBool,
@@ -123,6 +127,7 @@ impl Arena {
             pool: ChunkPool::new(description.chunk_count),
             reserve_chunks,
             record_bytes_max: options.record_bytes_max,
+            unchecked_bytes_max: AtomicUsize::new(options.record_bytes_max),
             rings_used: AtomicU32::new(0),
             is_closed: AtomicBool::new(false),
             consumer_sleeps: AtomicBool::new(false),
@@ -316,6 +321,26 @@ impl Arena {
         self.record_bytes_max
     }
 
+    /// From now on only records of severity WARN and above are admitted, or all again. Calls under way may
+    /// still have seen it otherwise.
+    pub fn admit_only_urgent(&self, only_urgent: bool) {
+        let bytes_max = if only_urgent { 0 } else { self.record_bytes_max };
+        // Relaxed: a threshold of its own; nothing else is published by it.
+        self.unchecked_bytes_max.store(bytes_max, Ordering::Relaxed);
+    }
+
+    /// Largest encoded record that needs no look at anything else.
+    #[inline(always)]
+    pub(super) fn unchecked_bytes_max(&self) -> usize {
+        // Relaxed: see `admit_only_urgent`.
+        self.unchecked_bytes_max.load(Ordering::Relaxed)
+    }
+
+    /// Whether records of this severity are admitted.
+    pub(super) fn admits(&self, severity: Severity) -> bool {
+        severity >= Severity::Warn || self.unchecked_bytes_max() > 0
+    }
+
     #[inline(always)]
     pub(super) fn ring_word(&self, ring: RingId, at: usize) -> &AtomicU64 {
         self.memory.word(self.description.ring_at(ring) + at)
@@ -324,6 +349,11 @@ impl Arena {
     #[inline(always)]
     pub(super) fn chunk_word(&self, chunk: u32, at: usize) -> &AtomicU64 {
         self.memory.word(self.description.chunk_at(chunk) + at)
+    }
+
+    /// Whether a thread ever had a ring of it.
+    pub fn has_rings(&self) -> bool {
+        self.rings_used() > 0
     }
 
     pub(super) fn rings_used(&self) -> u32 {

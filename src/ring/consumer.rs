@@ -19,6 +19,10 @@ pub use crate::ring::walk::Limits;
 use crate::ring::walk::note_record;
 use crate::ring::walk::walk;
 
+mod ahead;
+
+use crate::ring::consumer::ahead::Ahead;
+
 const PAYLOAD: u64 = layout::CHUNK_PAYLOAD_BYTES as u64;
 /// Bytes taken from one ring before the next one has its turn.
 const TURN_BYTES: usize = 256 * 1024;
@@ -37,6 +41,8 @@ struct ReadState {
 pub struct Consumer {
     arena: Arc<Arena>,
     reads: Vec<ReadState>,
+    /// What was counted ahead of the read positions.
+    ahead: Vec<Ahead>,
     /// The ring that is drained first next time.
     turn: u32,
 }
@@ -44,7 +50,7 @@ pub struct Consumer {
 impl Consumer {
     /// The consumer of a living arena. There must be only one.
     pub fn new(arena: Arc<Arena>) -> Self {
-        Self { arena, reads: Vec::new(), turn: 0 }
+        Self { arena, reads: Vec::new(), ahead: Vec::new(), turn: 0 }
     }
 
     /// The consumer of a dead process's arena. `committed` are the positions that its spool has seen:
@@ -253,12 +259,24 @@ impl Consumer {
 
     /// The chunk that holds `position`, found by following the chain from the last one read.
     fn chunk_of(&mut self, ring: RingId, position: u64) -> Result<u32, Damaged> {
+        let known = self.reads[ring.0 as usize].chunk;
+        let found = self.find_chunk(ring, known, position)?;
+        self.reads[ring.0 as usize].chunk = Some(found);
+        Ok(found.0)
+    }
+
+    /// As [`Consumer::chunk_of`], from a chunk that is `known` to lie before; with the chunk's ordinal.
+    fn find_chunk(
+        &self,
+        ring: RingId,
+        known: Option<(u32, u64)>,
+        position: u64,
+    ) -> Result<(u32, u64), Damaged> {
         if !position.is_multiple_of(layout::FRAME_ALIGN as u64) {
             return Err(Damaged);
         }
         let ordinal = position / PAYLOAD;
-        let read = self.reads[ring.0 as usize];
-        let mut found = match read.chunk {
+        let mut found = match known {
             Some(found) => found,
             None => {
                 let head = self.arena.ring_word(ring, layout::RING_HEAD_CHUNK_AT).load_own();
@@ -270,8 +288,7 @@ impl Consumer {
         // Bounded: each step needs the next ordinal, and there are `chunk_count` chunks at most.
         for _ in 0..=self.arena.description().chunk_count {
             if found.1 == ordinal {
-                self.reads[ring.0 as usize].chunk = Some(found);
-                return Ok(found.0);
+                return Ok(found);
             }
             let next = self.arena.chunk_word(found.0, layout::CHUNK_NEXT_AT).load_acquire();
             let following = self.checked_chunk(ring, next)?;

@@ -40,17 +40,23 @@ pub enum Refusal {
     TooManyThreads = 4,
     /// A length does not fit its field, or the stream is unknown.
     Invalid = 5,
+    /// The spool is nearly full, and the record is below WARN.
+    SpoolFull = 6,
+    /// Whoever drains the rings could not be started.
+    Starting = 7,
 }
 
 impl Refusal {
     /// Every reason, in the order of its counter.
-    pub const ALL: [Refusal; 6] = [
+    pub const ALL: [Refusal; layout::REFUSAL_REASONS_MAX] = [
         Refusal::RingFull,
         Refusal::TooLarge,
         Refusal::Closed,
         Refusal::Reentrant,
         Refusal::TooManyThreads,
         Refusal::Invalid,
+        Refusal::SpoolFull,
+        Refusal::Starting,
     ];
 
     /// The name under which it is counted.
@@ -62,6 +68,8 @@ impl Refusal {
             Refusal::Reentrant => "reentrant",
             Refusal::TooManyThreads => "too_many_threads",
             Refusal::Invalid => "invalid",
+            Refusal::SpoolFull => "spool_full",
+            Refusal::Starting => "starting",
         }
     }
 }
@@ -104,7 +112,8 @@ impl Producer {
     pub fn push(&mut self, record: &Record<'_>) -> Result<(), Refusal> {
         let bytes = record.encoded_bytes();
         let frame_bytes = layout::FRAME_HEAD_BYTES + layout::aligned(bytes);
-        if bytes > self.arena.record_bytes_max() || frame_bytes > self.cursor.remaining() {
+        // While the spool is nearly full no record is short enough: one load decides both.
+        if bytes > self.arena.unchecked_bytes_max() || frame_bytes > self.cursor.remaining() {
             return self.push_slowly(record, bytes);
         }
         self.push_whole(record, bytes, frame_bytes);
@@ -144,6 +153,9 @@ impl Producer {
     fn push_slowly(&mut self, record: &Record<'_>, bytes: usize) -> Result<(), Refusal> {
         if self.open.is_some() {
             return Err(Refusal::Reentrant);
+        }
+        if !self.arena.admits(record.severity) {
+            return Err(Refusal::SpoolFull);
         }
         if bytes > self.arena.record_bytes_max() {
             return Err(Refusal::TooLarge);

@@ -4,6 +4,8 @@
 //! drops its producers, and the consumer drains and frees their rings later.
 
 use std::cell::RefCell;
+use std::panic::RefUnwindSafe;
+use std::panic::UnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -21,17 +23,27 @@ thread_local! {
     static PRODUCERS: RefCell<Vec<(u64, Producer)>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Starts whoever drains the rings; false where that is not possible now.
+pub type Starter = Box<dyn Fn() -> bool + Send + Sync + UnwindSafe + RefUnwindSafe>;
+
 /// Hands each thread its producer.
 pub struct Registry {
     id: u64,
     arena: Arc<Arena>,
+    /// Called before a thread gets a ring: a client that nobody logs to has no threads.
+    starter: Option<Starter>,
 }
 
 impl Registry {
     /// A registry over `arena`.
     pub fn new(arena: Arc<Arena>) -> Self {
         // Relaxed: only uniqueness matters.
-        Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), arena }
+        Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), arena, starter: None }
+    }
+
+    /// A registry that calls `starter` before it hands out a ring.
+    pub fn with_starter(arena: Arc<Arena>, starter: Starter) -> Self {
+        Self { starter: Some(starter), ..Self::new(arena) }
     }
 
     /// The arena behind it.
@@ -78,19 +90,25 @@ impl Registry {
         });
         match (tried, use_producer) {
             (Ok(result), _) => result,
-            (Err(_destroyed), Some(use_producer)) => match Producer::claim(self.arena.clone()) {
-                Some(mut producer) => self.run(&mut producer, use_producer),
-                None => self.refuse(Refusal::TooManyThreads),
-            },
+            (Err(_destroyed), Some(use_producer)) => {
+                let mut producer = self.claim_ring()?;
+                self.run(&mut producer, use_producer)
+            }
             (Err(_destroyed), None) => Ok(()),
         }
     }
 
     #[cold]
+    fn claim_ring(&self) -> Result<Producer, Refusal> {
+        if self.starter.as_ref().is_some_and(|start| !start()) {
+            return Err(self.count(Refusal::Starting));
+        }
+        Producer::claim(self.arena.clone()).ok_or_else(|| self.count(Refusal::TooManyThreads))
+    }
+
+    #[cold]
     fn claim(&self, producers: &mut Vec<(u64, Producer)>) -> Result<usize, Refusal> {
-        let Some(producer) = Producer::claim(self.arena.clone()) else {
-            return self.refuse(Refusal::TooManyThreads).map(|()| 0);
-        };
+        let producer = self.claim_ring()?;
         // A closed client's arena is kept in memory by nothing but producers like these.
         producers.retain(|(_, producer)| !producer.is_closed());
         if producers.len() >= CLIENTS_PER_THREAD_MAX {
@@ -104,8 +122,13 @@ impl Registry {
 
     #[cold]
     fn refuse(&self, reason: Refusal) -> Result<(), Refusal> {
+        Err(self.count(reason))
+    }
+
+    #[cold]
+    fn count(&self, reason: Refusal) -> Refusal {
         self.arena.count_refused_without_ring(reason);
-        Err(reason)
+        reason
     }
 
     #[inline(always)]

@@ -45,6 +45,11 @@ impl Active {
         self.start + (self.end - DATA_START) as u64
     }
 
+    /// Whether it is time to have the next one ready.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.room() < self.store.len() / 2
+    }
+
     pub(super) fn room(&self) -> usize {
         if self.is_suspect() { 0 } else { self.store.len() - self.end }
     }

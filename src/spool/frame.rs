@@ -94,7 +94,7 @@ impl Frame {
     }
 
     /// How many records it has, and how many of them were delivered and rejected in parts, by its binding.
-    pub(super) fn ended_in_parts(&self) -> (u64, u64, u64) {
+    pub fn ended_in_parts(&self) -> (u64, u64, u64) {
         let part = self.binding().map(|binding| binding.part).unwrap_or_default();
         let records = self.header.record_count;
         let ended = part.first.min(records);

@@ -8,6 +8,7 @@
 use std::fs;
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,6 +39,9 @@ pub const SEGMENT_EXTENSION: &str = "seg";
 
 /// A segment file that was never used: allocated ahead, never held a group.
 pub const NEW_SEGMENT_FILE: &str = "next.new";
+
+/// The unit of `st_blocks`, whatever the file system (stat(2)).
+const BLOCK_BYTES: u64 = 512;
 
 /// The file name of a segment.
 pub fn segment_name(number: u64) -> String {
@@ -249,6 +253,17 @@ impl Segment {
             .map(|slot| std::array::from_fn(|index| self.view.word(offset + slot + 8 * index)));
         scan::newest_binding(&self.address, offset, &words)
     }
+}
+
+/// Bytes that the segment files in `dir` occupy; a directory or file that is gone occupies none.
+pub fn occupied_bytes(dir: &Path) -> u64 {
+    let is_segment = |entry: &fs::DirEntry| {
+        let path = entry.path();
+        path.extension().is_some_and(|extension| extension == SEGMENT_EXTENSION)
+            || entry.file_name() == NEW_SEGMENT_FILE
+    };
+    let files = fs::read_dir(dir).into_iter().flatten().flatten().filter(is_segment);
+    files.filter_map(|file| file.metadata().ok()).map(|file| file.blocks() * BLOCK_BYTES).sum()
 }
 
 /// A segment file that holds nothing: new, or released.

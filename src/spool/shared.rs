@@ -98,6 +98,11 @@ impl Shared {
         self.free.pop()
     }
 
+    /// How many released segments wait for another use; the other side may change it at once.
+    pub fn free_count(&self) -> usize {
+        self.free.len()
+    }
+
     /// Bytes of all segment files. Exact for the writer, who alone makes it grow.
     pub fn used_bytes(&self) -> u64 {
         // Relaxed: the file is gone before the reader counts it; the kernel orders that.

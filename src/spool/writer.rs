@@ -70,6 +70,8 @@ pub struct Writer {
     spare: Option<FreeSegment>,
     next: Next,
     unpublished: Vec<RingPosition>,
+    /// What other spools take of the same quota.
+    other_bytes: u64,
     last_sync: Option<Moment>,
     store: StoreKind,
     /// When the disk is tried again, in memory mode.
@@ -95,6 +97,7 @@ impl Writer {
             spare: None,
             next,
             unpublished: Vec::new(),
+            other_bytes: 0,
             last_sync: None,
             retry_at: None,
             retry_pause: RETRY_PAUSE_MIN,
@@ -119,6 +122,45 @@ impl Writer {
     /// Whether the reader can see everything that was committed.
     pub(super) fn is_published(&self) -> bool {
         self.active.as_ref().is_none_or(|active| active.position() == self.shared.published())
+    }
+
+    /// Whether the next segment has to be allocated: the moment to say what others take of the quota.
+    pub fn will_allocate(&self) -> bool {
+        let is_half_full = self.active.as_ref().is_none_or(Active::is_half_full);
+        is_half_full && self.spare.is_none() && self.shared.free_count() == 0
+    }
+
+    /// Other spools take so much of `bytes_max`. Two segments are always allowed: with less no
+    /// spool can work, and nothing of its own could give way.
+    pub fn set_other_bytes(&mut self, bytes: u64) {
+        self.other_bytes = bytes;
+    }
+
+    /// Removes the files of released segments: for a spool that nobody will write to again.
+    ///
+    /// # Errors
+    ///
+    /// What the file system said; recovery removes the file.
+    pub fn discard_free(&mut self) -> io::Result<()> {
+        while let Some(free) = self.shared.take_free() {
+            free.remove()?;
+        }
+        Ok(())
+    }
+
+    /// Bytes that may still be committed before a commit finds the spool full.
+    pub fn room_bytes(&self) -> u64 {
+        let segment_bytes = self.options.segment_bytes;
+        let active = self.active.as_ref().map_or(0, |active| active.room() as u64);
+        let unused = self.shared.free_count() + usize::from(self.spare.is_some());
+        let allowed = self.allowed_bytes().saturating_sub(self.shared.used_bytes());
+        active + (unused as u64 + allowed / segment_bytes) * segment_bytes
+    }
+
+    /// The bound on this spool's own files.
+    fn allowed_bytes(&self) -> u64 {
+        let rest = self.options.bytes_max.saturating_sub(self.other_bytes);
+        rest.max(2 * self.options.segment_bytes)
     }
 
     /// The spool's directory.
@@ -183,9 +225,8 @@ impl Writer {
             self.try_disk(now);
             return;
         }
-        let half_full =
-            self.active.as_ref().is_none_or(|active| active.room() < active.store.len() / 2);
-        if half_full && self.spare.is_none() {
+        let is_half_full = self.active.as_ref().is_none_or(Active::is_half_full);
+        if is_half_full && self.spare.is_none() {
             self.spare = self.free_segment().ok();
         }
     }

@@ -125,6 +125,34 @@ mod tests {
         assert_eq!(generation(), mine);
     }
 
+    /// `_Fork` runs no atfork handler, and glibc knows nothing of a raw `clone`: the wiped page notices both.
+    #[test]
+    fn a_child_that_no_handler_saw_has_another_number() {
+        unsafe extern "C" {
+            fn _Fork() -> libc::pid_t;
+        }
+        let raw_clone = || {
+            let no_flags = libc::c_long::from(libc::SIGCHLD);
+            // SAFETY: as `fork`: without a stack the child goes on here, on a copy of this one.
+            unsafe { libc::syscall(libc::SYS_clone, no_flags, 0, 0, 0, 0) as libc::pid_t }
+        };
+        // SAFETY: the child only loads, stores and exits.
+        let without_handlers = || unsafe { _Fork() };
+        let ways: [&dyn Fn() -> libc::pid_t; 2] = [&raw_clone, &without_handlers];
+        for (way, fork) in ways.iter().enumerate() {
+            let mine = generation();
+            let child = fork();
+            assert!(child >= 0, "way {way}");
+            if child == 0 {
+                let differs = generation() != mine;
+                // SAFETY: ends this process at once.
+                unsafe { libc::_exit(i32::from(!differs)) };
+            }
+            assert_eq!(status_of(child), 0, "way {way}");
+            assert_eq!(generation(), mine);
+        }
+    }
+
     fn status_of(process: libc::pid_t) -> i32 {
         let mut status = 0;
         // SAFETY: the process is a child of ours and `status` has room.

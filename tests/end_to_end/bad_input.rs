@@ -80,43 +80,56 @@ fn each_refusal_has_its_own_code_and_counter() {
     assert_eq!(cat_lines(&[site.receiver_dir(0)]), [&b"before"[..], b"after"]);
 }
 
-/// Nobody listens, the spool is full and waits, the arena fills: INFO is refused, WARN has its reserve;
-/// then a receiver comes and gets exactly what was accepted.
+/// Nobody listens: above 90 % of the spool INFO is refused and WARN is not; then the spool is full and waits, the
+/// arena fills, and the account includes what is in it; then a receiver comes and gets exactly what was accepted.
 #[test]
-fn a_full_arena_refuses_and_keeps_what_it_has() {
+fn a_full_spool_keeps_a_share_for_warn_and_a_full_arena_refuses_all() {
     let site = Site::new();
-    let address =
-        lasting_address(&mut Random::seeded("a_full_arena_refuses_and_keeps_what_it_has"));
+    let mut random = Random::seeded("a_full_spool_keeps_a_share_for_warn");
+    let address = lasting_address(&mut random);
     let options = "ring.bytes_max=1MiB&spool.bytes_max=16MiB&spool.full=block&codec=none";
     let client = site.client(&[address], options);
     let mut expected = Vec::new();
-    let mut refused = 0;
     let text = |number: usize| format!("{number} {}", "z".repeat(500));
-    // The batcher empties the arena until the spool is full; after that a refusal stays one.
-    wait::until("the arena stays full", || {
-        let before = (refused, expected.len());
-        for _ in 0..1000 {
-            match client.log(Severity::Info, text(expected.len())) {
-                Ok(()) => expected.push(text(expected.len())),
-                Err(Code::RingFull) => refused += 1,
-                Err(code) => panic!("{code}"),
+    let mut log_until_refused = |severity, code| {
+        let mut refused = 0;
+        // The batcher empties the arena as long as it can; after that a refusal stays one.
+        wait::until("all are refused", || {
+            let before = refused;
+            for _ in 0..1000 {
+                match client.log(severity, text(expected.len())) {
+                    Ok(()) => expected.push(text(expected.len())),
+                    Err(refusal) => refused += u64::from(refusal == code),
+                }
             }
-        }
-        client.stats().spool_full > 0 && refused == before.0 + 1000
-    });
-    assert_eq!(client.stats().refused, [("ring_full", refused)]);
-    expected.push("urgent".to_owned());
-    client.log(Severity::Warn, "urgent").unwrap();
+            refused == before + 1000
+        });
+        (refused, expected.len() as u64)
+    };
+    let (_, below_warn) = log_until_refused(Severity::Info, Code::SpoolFull);
+    let (_, all) = log_until_refused(Severity::Warn, Code::RingFull);
+    let text_bytes = text(0).len() as u64;
+    let spooled = 12 << 20;
+    assert!(
+        below_warn * text_bytes > spooled,
+        "90 % of 16 MiB, but for heads and the ends of segments: {below_warn}"
+    );
+    assert!((all - below_warn) * text_bytes > 1 << 20, "the rest, and the arena: {all}");
+    wait::until("what is in the rings is counted", || client.stats().accepted == all);
     let stats = client.stats();
-    assert!(stats.sender.stored > 0 && stats.sender.delivered == 0, "{stats:?}");
+    assert_eq!((stats.sender.stored, stats.sender.delivered), (all, 0), "{stats:?}");
+    assert!(stats.refused.iter().any(|(reason, _)| *reason == "spool_full"), "{stats:?}");
+    let refused = stats.refused_total();
     assert!(stats.sender.receivers.iter().all(|receiver| !receiver.is_connected), "{stats:?}");
 
     let _receiver = ReceiverProcess::start_at(address, &site.receiver_dir(0), &[]);
     client.flush(wait::PATIENCE).unwrap();
+    wait::until("INFO is admitted again", || client.log(Severity::Info, "after").is_ok());
+    let refused_before = refused;
     let stats = client.close(wait::PATIENCE).unwrap();
-    let count = expected.len() as u64;
-    assert_eq!((stats.accepted, stats.sender.delivered), (count, count));
-    assert_eq!((stats.refused_total(), stats.dropped_total()), (refused, 0));
+    expected.push("after".to_owned());
+    assert_eq!((stats.accepted, stats.sender.delivered), (all + 1, all + 1));
+    assert!(stats.refused_total() >= refused_before && stats.dropped_total() == 0);
     let expected: Vec<&[u8]> = expected.iter().map(|line| line.as_bytes()).collect();
     assert!(cat_lines(&[site.receiver_dir(0)]) == expected);
     verify(&[site.receiver_dir(0)]);

@@ -13,6 +13,8 @@ mod answers;
 mod application;
 mod bad_input;
 mod closing;
+mod events;
+mod heirs;
 mod lines;
 mod network;
 mod ship;

@@ -1,5 +1,5 @@
-//! Fault 18: a restart on a large backlog. The spool on a disk is filled while nobody receives, its owner is killed; the
-//! next process must be ready at once, drain within a bounded memory, and log beside it.
+//! Fault 18: a restart on a large backlog. The spool on a disk is filled while nobody receives, its owner is killed;
+//! the next process must be ready at once, drain within a bounded memory, and log beside it.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -56,9 +56,7 @@ fn a_restart_on_a_large_backlog() {
     let _receiver = ReceiverProcess::start_at(address, &dirs[0], &[]);
     let path = site.memory_file("witness");
     let witness = Witness::create(&path, RESIDENT + 1);
-    let mut command = host::command("backlog::host", &url, &path, 0, "");
-    command.env(host::SECONDS_MAX, "600");
-    host::run(command, 0);
+    host::run(host::command("backlog::host", &url, &path, 0, ""), 0);
     accepted.extend(host::promised(&witness, 2, false).pop());
     let verdict = Delivered::read(&dirs, "backlog").judge(&accepted, 0);
     delivered::assert_accounted(&dirs);

@@ -173,6 +173,8 @@ fn ten_thousand_threads_come_and_go() {
 fn threads() {
     let Some(Orders { url, witness, .. }) = host::orders() else { return };
     let client = host::client(&url);
+    // Threads and connections are there from the first record on.
+    client.stream("first").unwrap().info("first");
     client.flush(wait::PATIENCE).unwrap();
     let count = |of: &str| std::fs::read_dir(format!("/proc/self/{of}")).unwrap().count();
     let before = (count("fd"), count("task"));
@@ -190,7 +192,6 @@ fn threads() {
     client.flush(wait::PATIENCE).unwrap();
     let stats = client.stats();
     assert_eq!((stats.refused_total(), stats.panics), (0, 0), "{stats:?}");
-    // The connection is made at the first record.
     wait::until("the threads' last traces are gone", || {
         count("task") <= before.1 && count("fd") <= before.0 + 2
     });

@@ -6,6 +6,7 @@
 
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use logdrive::Client;
 
@@ -28,8 +29,10 @@ const FORKS: u32 = 10;
 /// The host, its children, theirs, and the child of a stopped parent.
 const RUNS: u32 = 1 + 2 * FORKS + 1;
 const RECORDS: u64 = 40;
-/// A child that hangs dies of this.
-const CHILD_SECONDS_MAX: u32 = 20;
+/// Records that a thread of the host logs between two pauses: forks are to find it in the middle of a call, children
+/// are to find a processor.
+const BURST: u32 = 16;
+const PAUSE: Duration = Duration::from_micros(200);
 
 #[test]
 fn forks_while_logging() {
@@ -72,7 +75,8 @@ fn host() {
             scope.spawn(move || {
                 let mut voice = Voice::new(witness, 0, thread);
                 while !is_over.load(Ordering::Relaxed) {
-                    voice.log(client).unwrap();
+                    (0..BURST).for_each(|_| voice.log(client).unwrap());
+                    std::thread::sleep(PAUSE);
                 }
             });
         }
@@ -120,8 +124,8 @@ fn fork(ways: u64, body: impl FnOnce()) -> libc::pid_t {
     };
     assert!(child >= 0);
     if child == 0 {
-        // SAFETY: ends a child that hangs; no memory is touched.
-        unsafe { libc::alarm(CHILD_SECONDS_MAX) };
+        // SAFETY: ends a child that hangs, no later than its host; no memory is touched.
+        unsafe { libc::alarm(host::seconds_max()) };
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
         let code = i32::from(outcome.is_err());
         if ways.is_multiple_of(3) && ways & 32 == 0 {

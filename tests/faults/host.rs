@@ -20,7 +20,7 @@ const URL: &str = "FAULTS_HOST_URL";
 const WITNESS: &str = "FAULTS_HOST_WITNESS";
 const SEED: &str = "FAULTS_HOST_SEED";
 const KIND: &str = "FAULTS_HOST_KIND";
-/// After so many seconds a host is said to hang.
+/// Another limit than that of [`seconds_max`].
 pub const SECONDS_MAX: &str = "FAULTS_HOST_SECONDS_MAX";
 
 /// Slots of a witness for each run: its threads at most.
@@ -38,12 +38,17 @@ pub struct Orders {
 /// The command that starts a host: `test` is the path of its test.
 pub fn command(test: &str, url: &str, witness: &Path, seed: u64, kind: &str) -> Command {
     let mut command = Command::new("timeout");
-    let seconds = std::env::var(SECONDS_MAX).unwrap_or("60".to_owned());
+    let seconds = seconds_max().to_string();
     command.args(["--signal=KILL", &seconds]).arg(std::env::current_exe().unwrap());
     command.args([test, "--exact", "--nocapture", "--test-threads=1"]);
     command.env(URL, url).env(WITNESS, witness).env(KIND, kind).env(SEED, seed.to_string());
     command.stdout(Stdio::null());
     command
+}
+
+/// After so many seconds a host hangs: far more than it takes on a machine with other work.
+pub fn seconds_max() -> u32 {
+    std::env::var(SECONDS_MAX).map_or(600, |seconds| seconds.parse().unwrap())
 }
 
 /// Runs a host to its end; fails unless its exit code is `expected`.
@@ -90,7 +95,7 @@ impl<'a> Voice<'a> {
         loop {
             match client.log(Severity::Info, text) {
                 Ok(()) => break,
-                Err(Code::RingFull | Code::Starting) => std::thread::yield_now(),
+                Err(Code::RingFull | Code::SpoolFull | Code::Starting) => std::thread::yield_now(),
                 Err(code) => return Err(code),
             }
         }

@@ -25,7 +25,7 @@ fn refusals_across_kill_9() {
         let address = lasting_address(&mut random);
         let url = site.url_of_topic("overrun", &[address], OPTIONS);
         let mut application = Application::start(1, &url, &site.memory_file("witness"), None);
-        application.wait_for(500 + random.below(1_500));
+        application.wait_for(200 + random.below(700));
         let (accepted, counted) = application.kill_and_count();
         // A refusal may be counted and not yet witnessed, once per thread.
         let arena: u64 = ArenaFile::below(&site.ring_dir()).iter().map(ArenaFile::refused).sum();

@@ -6,11 +6,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../support/certificates.rs"]
+#[allow(dead_code, reason = "each test file uses a part of it")]
+mod certificates;
 mod chaos;
 mod dump;
 mod injected;
 mod keyed;
 mod moved;
 mod peers;
+mod poison;
 mod real;
 mod records;
+mod relay;
+mod secured;
+mod slow;

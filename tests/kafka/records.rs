@@ -25,7 +25,7 @@ impl Arrived {
         let mut by_writer: BTreeMap<String, Vec<(u32, u64)>> = BTreeMap::new();
         for record in consumed {
             let value = std::str::from_utf8(&record.value).unwrap();
-            if value.starts_with("logdrive: ") && value.contains("were given up") {
+            if value.starts_with("logdrive: ") && value.contains(" were lost ") {
                 continue;
             }
             let mut words = value.split(' ');
@@ -70,6 +70,16 @@ impl Arrived {
         }
         last.filter(|last| last + 1 != count as u64)
             .map(|last| format!("{writer}: {last} arrived, but only {count} in all"))
+    }
+
+    /// What is wrong with a writer's records, gaps apart, and their numbers.
+    pub fn numbers(&self, writer: &str) -> (Option<String>, Vec<u64>) {
+        let none = Vec::new();
+        let arrived = self.by_writer.get(writer).unwrap_or(&none);
+        let mut numbers: Vec<u64> = arrived.iter().map(|(_, number)| *number).collect();
+        numbers.sort_unstable();
+        let disorder = self.complaint(writer, 0);
+        (disorder.filter(|complaint| complaint.contains(" behind ")), numbers)
     }
 
     /// How many arrived in all.

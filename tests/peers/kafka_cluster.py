@@ -2,15 +2,22 @@
 
     kafka_cluster.py LIBS BROKERS [NAME=VALUE ...]
 
-LIBS is a directory of jars from setup.sh; further arguments are broker settings. Prints `ready HOST:PORT,...`
+LIBS is a directory of jars from setup.sh; further arguments are broker settings. The one that is none of Kafka's,
+`test.listeners=SASL_SSL,SASL_PLAINTEXT`, adds listeners of those protocols, which the settings are to configure. Prints `ready HOST:PORT,...`
 once all brokers serve. Then it takes commands, one per line, and answers each with `ok ...` or `error ...`:
 
     create TOPIC PARTITIONS REPLICAS [NAME=VALUE ...]
     config TOPIC NAME=VALUE ...   changes a topic's settings
     kill N                        SIGKILL to broker N, counted from 1
     start N                       starts it again and waits until it serves
+    freeze N                      SIGSTOP to broker N
+    thaw N                        SIGCONT to it
+    quota BYTES                   what a client may produce per second, from now on
+    leaders TOPIC N               how many partitions broker N leads
     await TOPIC REPLICAS          waits until every partition has so many replicas in sync
     partitions TOPIC              how many partitions the topic has
+    where PROTOCOL                the addresses of that further listener
+    scram USER PASSWORD           lets the user in by SCRAM, with both hashes
 
 At the end of its input it kills what it started and removes its files.
 """
@@ -25,7 +32,14 @@ import tempfile
 import time
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 
 DEADLINE_SECONDS = 90
 CLUSTER_ID = "bG9nZHJpdmUtdGVzdHMtMQ"
@@ -45,7 +59,9 @@ def free_ports(count):
 class Cluster:
     def __init__(self, libs, count, settings):
         self.libs = libs
-        self.settings = settings
+        self.settings = dict(pair.split("=", 1) for pair in settings)
+        further = self.settings.pop("test.listeners", "")
+        self.further = {name: free_ports(count) for name in further.split(",") if name}
         self.root = tempfile.mkdtemp(prefix="logdrive-kafka-")
         ports = free_ports(2 * count)
         self.ports = ports[:count]
@@ -60,17 +76,32 @@ class Cluster:
     def home(self, number):
         return os.path.join(self.root, str(number))
 
+    def where(self, protocol):
+        return ",".join(f"127.0.0.1:{port}" for port in self.further[protocol])
+
+    def scram(self, user, password):
+        # One request each: a broker takes only one change of a user at a time.
+        for mechanism in [ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512]:
+            info = ScramCredentialInfo(mechanism, 4096)
+            wanted = UserScramCredentialUpsertion(user, info, password.encode())
+            self.admin.alter_user_scram_credentials([wanted])[user].result(DEADLINE_SECONDS)
+
     def configure(self, number):
         replicas = min(3, len(self.ports))
+        further = [(name, ports[number - 1]) for name, ports in self.further.items()]
+        clients = [("PLAINTEXT", self.ports[number - 1]), *further]
+        listeners = [f"{name}://127.0.0.1:{port}" for name, port in clients]
+        protocols = ["CONTROLLER:PLAINTEXT", *(f"{name}:{name}" for name, _ in clients)]
         settings = {
             "process.roles": "broker,controller",
             "node.id": number,
             "controller.quorum.voters": self.voters,
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.ports[number - 1]},"
-            f"CONTROLLER://127.0.0.1:{self.controller_ports[number - 1]}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.ports[number - 1]}",
+            "listeners": ",".join(
+                [*listeners, f"CONTROLLER://127.0.0.1:{self.controller_ports[number - 1]}"]
+            ),
+            "advertised.listeners": ",".join(listeners),
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "listener.security.protocol.map": ",".join(protocols),
             "inter.broker.listener.name": "PLAINTEXT",
             "log.dirs": os.path.join(self.home(number), "data"),
             "num.partitions": 4,
@@ -87,7 +118,7 @@ class Cluster:
             "replica.lag.time.max.ms": 6000,
             "log.cleaner.enable": "false",
         }
-        settings.update(pair.split("=", 1) for pair in self.settings)
+        settings.update(self.settings)
         os.makedirs(self.home(number))
         path = os.path.join(self.home(number), "server.properties")
         with open(path, "w") as file:
@@ -190,6 +221,15 @@ class Cluster:
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic, set_config=pairs)
         self.admin.alter_configs([resource])[resource].result(DEADLINE_SECONDS)
 
+    def quota(self, bytes_per_second):
+        change = self.java(
+            1, "kafka.admin.ConfigCommand", "--bootstrap-server", self.bootstrap, "--alter",
+            "--add-config", f"producer_byte_rate={bytes_per_second}",
+            "--entity-type", "clients", "--entity-default",
+        )
+        if change.wait(DEADLINE_SECONDS) != 0:
+            raise RuntimeError(f"the quota was not set: {self.log_tail(1)}")
+
     def kill(self, number):
         process = self.processes.pop(int(number))
         process.kill()
@@ -201,6 +241,7 @@ class Cluster:
 
     def stop(self):
         for process in self.processes.values():
+            # Also one that is frozen dies of it.
             process.kill()
             process.wait()
         shutil.rmtree(self.root, ignore_errors=True)
@@ -215,8 +256,22 @@ class Cluster:
                 self.kill(*arguments)
             case "start":
                 self.start(*arguments)
+            case "freeze":
+                self.processes[int(arguments[0])].send_signal(signal.SIGSTOP)
+            case "thaw":
+                self.processes[int(arguments[0])].send_signal(signal.SIGCONT)
+            case "quota":
+                self.quota(*arguments)
+            case "leaders":
+                topic, number = arguments
+                leaders = [one.leader for one in self.partitions(topic).values()]
+                return f" {leaders.count(int(number))}"
             case "await":
                 self.wait_for_replicas(*arguments)
+            case "where":
+                return f" {self.where(*arguments)}"
+            case "scram":
+                self.scram(*arguments)
             case "partitions":
                 return f" {len(self.partitions(*arguments))}"
             case _:

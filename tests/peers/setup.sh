@@ -2,7 +2,7 @@
 # Installs the peers that tests talk to under target/peers (or $PEERS_DIR), once; later calls need no
 # network.
 #
-# Usage: setup.sh python|node|kafka-3.9|kafka-4|kfake|faketime. Exits with 0 when they are ready, with 75 (EX_TEMPFAIL) and a reason on
+# Usage: setup.sh python|node|kafka-3.9|kafka-4|kfake|haproxy|network|c|java|faketime. Exits with 0 when they are ready, with 75 (EX_TEMPFAIL) and a reason on
 # stderr when an interpreter is missing or the registry is out of reach.
 set -u
 
@@ -45,14 +45,15 @@ POM
 case ${1-} in
 python)
     python=$root/python/bin/python
-    installed='import confluent_kafka, kafka, lz4, snappy, zstandard'
+    installed='import confluent_kafka, dnslib, kafka, kazoo, lz4, snappy, zstandard'
     "$python" -c "$installed" 2> /dev/null && exit 0
     command -v python3 > /dev/null || out_of_reach "python3 is not installed"
     python3 -m venv "$root/python" || out_of_reach "python3 has no venv module"
-    # lz4, python-snappy and zstandard are what kafka-python compresses with.
+    # lz4, python-snappy and zstandard are what kafka-python compresses with; dnslib is a name server, kazoo a
+    # client of ZooKeeper.
     timeout 300 "$python" -m pip install --quiet --disable-pip-version-check \
         confluent-kafka==2.16.1 kafka-python==3.0.12 lz4==4.4.5 python-snappy==0.7.3 \
-        zstandard==0.25.0 >&2 || out_of_reach "PyPI is out of reach"
+        zstandard==0.25.0 dnslib==0.9.26 kazoo==2.10.0 >&2 || out_of_reach "PyPI is out of reach"
     "$python" -c "$installed" || out_of_reach "the Python clients do not load"
     ;;
 node)
@@ -68,6 +69,17 @@ kafka-3.9)
 kafka-4)
     install_kafka kafka-4 4.1.0
     ;;
+haproxy)
+    command -v haproxy > /dev/null && exit 0
+    timeout 300 apt-get install --quiet --yes haproxy >&2 || out_of_reach "haproxy cannot be installed by apt-get"
+    ;;
+network)
+    for tool in ip nft ss; do
+        command -v $tool > /dev/null && continue
+        timeout 300 apt-get install --quiet --yes iproute2 nftables >&2 \
+            || out_of_reach "$tool cannot be installed by apt-get"
+    done
+    ;;
 kfake)
     # Built anew when its source here changed.
     [ "$root/kfake/kfake" -nt "$here/kfake/main.go" ] && [ "$root/kfake/kfake" -nt "$here/kfake/go.mod" ] \
@@ -77,6 +89,22 @@ kfake)
     (cd "$here/kfake" && timeout 600 env GOPATH="$root/go" GOFLAGS=-modcacherw GOTOOLCHAIN=local \
         go build -o "$root/kfake/kfake" .) >&2 || out_of_reach "the Go module proxy is out of reach"
     ;;
+c)
+    # HTTP servers for the examples, {fmt}, and the first compiler of Debian 12 with <format>.
+    packages='libmicrohttpd-dev libcpp-httplib-dev libfmt-dev clang clang-19 libc++-19-dev libc++abi-19-dev
+        pkg-config cmake valgrind'
+    dpkg -s $packages > /dev/null 2>&1 && exit 0
+    command -v apt-get > /dev/null || out_of_reach "no apt-get: install by hand: $packages"
+    [ "$(id -u)" = 0 ] || out_of_reach "not root: apt-get install" $packages
+    { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages; } \
+        > "$root/c.log" 2>&1 || out_of_reach "the Debian mirror is out of reach: see $root/c.log"
+    ;;
+java)
+    command -v javac > /dev/null && command -v mvn > /dev/null && exit 0
+    command -v apt-get > /dev/null || out_of_reach "no JDK or no Maven, and no apt-get to install them"
+    { apt-get update -qq && apt-get install -qq -y openjdk-17-jdk-headless maven; } >&2 \
+        || out_of_reach "the package archive is out of reach"
+    ;;
 faketime)
     # For the fault suite's clock jumps; a library that is preloaded.
     ls /usr/lib/*/faketime/libfaketimeMT.so.1 > /dev/null 2>&1 && exit 0
@@ -85,7 +113,7 @@ faketime)
         || out_of_reach "libfaketime cannot be installed"
     ;;
 *)
-    echo "usage: setup.sh python|node|kafka-3.9|kafka-4|kfake|faketime" >&2
+    echo "usage: setup.sh python|node|kafka-3.9|kafka-4|kfake|haproxy|network|c|java|faketime" >&2
     exit 2
     ;;
 esac

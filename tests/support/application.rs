@@ -25,7 +25,7 @@ const RUN: &str = "APPLICATION_RUN";
 const URL: &str = "APPLICATION_URL";
 const WITNESS: &str = "APPLICATION_WITNESS";
 const RECORDS: &str = "APPLICATION_RECORDS_PER_THREAD";
-/// Behind the threads' own slots: records that were refused because the ring was full,
+/// Behind the threads' own slots: records that were refused for want of room,
 const REFUSED_SLOT: usize = THREADS;
 /// the test's wish that it logs no more and closes,
 const STOP_SLOT: usize = THREADS + 1;
@@ -103,7 +103,7 @@ impl Application {
         self.kill_and_count().0
     }
 
-    /// SIGKILL; what it had accepted, and how many records were refused because the ring was full.
+    /// SIGKILL; what it had accepted, and how many records were refused for want of room.
     pub fn kill_and_count(mut self) -> (Accepted, u64) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -178,9 +178,10 @@ fn log_all(client: &Client, witness: &Witness, run: u32, thread: usize, records:
         loop {
             match client.log(Severity::Info, text) {
                 Ok(()) => break,
-                Err(Code::RingFull) => {
+                Err(Code::RingFull | Code::SpoolFull) => {
                     witness.add(REFUSED_SLOT, 1);
                 }
+                Err(Code::Starting) => std::thread::yield_now(),
                 Err(code) => panic!("{code}"),
             }
         }

@@ -31,6 +31,7 @@ use logdrive::proto::kafka::wire::header;
 use logdrive::proto::kafka::wire::produce;
 
 pub mod application;
+pub mod certificates;
 pub mod oracle;
 pub mod payload;
 pub mod proxy;
@@ -75,7 +76,13 @@ impl ReceiverProcess {
         Self::start_as(shell, ANY_PORT, dir, arguments)
     }
 
-    fn start_as(mut command: Command, listen: SocketAddr, dir: &Path, arguments: &[&str]) -> Self {
+    /// Starts `logdrive receive` by this command, which may put it into surroundings of its own.
+    pub fn start_as(
+        mut command: Command,
+        listen: SocketAddr,
+        dir: &Path,
+        arguments: &[&str],
+    ) -> Self {
         let mut child = command
             .args(["receive", "--listen", &listen.to_string(), "--dir"])
             .arg(dir)
@@ -89,6 +96,11 @@ impl ReceiverProcess {
         let address = line.trim().strip_prefix("listening on ").map(str::parse);
         let Some(Ok(address)) = address else { panic!("unexpected first line {line:?}") };
         Self { child, address }
+    }
+
+    /// The process's number, for signals.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// SIGKILL.

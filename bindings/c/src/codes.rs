@@ -38,8 +38,10 @@ pub const LOGDRIVE_TOO_MANY_THREADS: i32 = 10;
 pub const LOGDRIVE_INTERNAL: i32 = 11;
 /// A file is damaged, foreign or of another version; it was set aside.
 pub const LOGDRIVE_DAMAGED: i32 = 12;
-/// A forked child has no rings of its own yet; the record was refused.
+/// Threads cannot be started now, or a forked child has no rings of its own yet; the record was refused.
 pub const LOGDRIVE_STARTING: i32 = 13;
+/// The spool is nearly full and the record is below WARN.
+pub const LOGDRIVE_SPOOL_FULL: i32 = 14;
 
 /// Finest detail.
 pub const LOGDRIVE_SEVERITY_TRACE: i32 = 0;
@@ -100,7 +102,7 @@ pub extern "C" fn logdrive_abi_version() -> u32 {
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
 
 /// The texts of [`Code`], in the order of their numbers, with the NUL that the core's lack.
-static TEXTS: [&CStr; 14] = [
+static TEXTS: [&CStr; 15] = [
     c"success",
     c"the ring arena is full: raise ring.bytes_max, log less, or set ring.full=block",
     c"the record is larger than record.bytes_max",
@@ -114,7 +116,8 @@ static TEXTS: [&CStr; 14] = [
     c"too many threads log at once: raise ring.threads_max",
     c"an internal error was caught; please report it",
     c"a file is damaged, foreign or of another version",
-    c"the rings of a forked process are being made; the record was refused",
+    c"threads or the rings of a forked process are being made; the record was refused",
+    c"the spool is nearly full and the record is below WARN: raise spool.bytes_max",
 ];
 
 #[cfg(test)]

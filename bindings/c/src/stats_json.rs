@@ -23,9 +23,13 @@ pub(crate) fn write(snapshot: &Snapshot, panics_caught: u64) -> String {
     object.number("adopted_delivered", sender.adopted_delivered);
     object.number("adopted_slots", sender.adopted_slots);
     object.number("retries", sender.retries);
+    object.number("acknowledgement_regressions", sender.acknowledgement_regressions);
+    object.number("throttled_ms", sender.throttled_ms);
     object.number("rebinds", sender.rebinds);
+    object.number("dead_letters_lost", snapshot.dead_letters_lost);
     object.number("discovery_failures", sender.discovery_failures);
     object.number("panics", snapshot.panics + panics_caught);
+    object.number("events_lost", snapshot.events_lost);
     object.number("arena_bytes", snapshot.arena_bytes);
     object.number("arena_used_percent", u64::from(snapshot.arena_used_percent));
     object.boolean("arena_is_private", snapshot.arena_is_private);
@@ -34,6 +38,11 @@ pub(crate) fn write(snapshot: &Snapshot, panics_caught: u64) -> String {
     object.number("spool_memory_entries", snapshot.spool_memory_entries);
     object.number("spool_memory_bytes", snapshot.spool_memory_bytes);
     object.number("spool_segments_rehomed", snapshot.spool_segments_rehomed);
+    object.boolean("tls_unverified", sender.tls_unverified);
+    object.boolean("sasl_cleartext", sender.sasl_cleartext);
+    object.number("credentials_reloads", sender.credentials_reloads);
+    object.number("credentials_failures", sender.credentials_failures);
+    object.text("credentials_failure", &sender.credentials_failure);
     let receivers = sender.receivers.iter().map(|receiver| {
         let mut of = Object::begin();
         of.text("address", &receiver.address);
@@ -42,6 +51,7 @@ pub(crate) fn write(snapshot: &Snapshot, panics_caught: u64) -> String {
         of.number("records", receiver.records);
         of.number("bytes", receiver.bytes);
         of.number("failures", receiver.failures);
+        of.text("last_failure", &receiver.last_failure);
         of.end()
     });
     let receivers: Vec<String> = receivers.collect();
@@ -126,6 +136,6 @@ mod tests {
         );
         assert!(json.contains(r#""panics":3,"#), "{json}");
         assert!(json.contains(r#""dropped":{},"#), "{json}");
-        assert!(json.ends_with(r#""receivers":[{"address":"a\"b\\\u000a","is_connected":false,"batches":0,"records":0,"bytes":0,"failures":0}]}"#), "{json}");
+        assert!(json.ends_with(r#""receivers":[{"address":"a\"b\\\u000a","is_connected":false,"batches":0,"records":0,"bytes":0,"failures":0,"last_failure":""}]}"#), "{json}");
     }
 }

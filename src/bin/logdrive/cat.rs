@@ -18,6 +18,7 @@ use logdrive::inspect::survey::Owner;
 
 use crate::Outcome;
 use crate::json;
+use crate::output;
 
 /// Print the records of receivers' directories, each once.
 ///
@@ -47,7 +48,7 @@ enum Format {
 pub fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     let catalogue = Catalogue::of(&arguments.dirs, arguments.topic.as_deref())?;
     if catalogue.files.is_empty() && arguments.topic.is_none() {
-        eprintln!("logdrive: no receiver's files in these directories");
+        output::remark(format_args!("logdrive: no receiver's files in these directories"));
     }
     let mut printer = Printer {
         out: BufWriter::with_capacity(1 << 20, io::stdout().lock()),
@@ -63,7 +64,9 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
         return Ok(Outcome::Good);
     }
     let damaged = catalogue.damaged;
-    eprintln!("logdrive: {damaged} places could not be read; `logdrive verify` tells which");
+    output::remark(format_args!(
+        "logdrive: {damaged} places could not be read; `logdrive verify` tells which"
+    ));
     Ok(Outcome::Bad)
 }
 

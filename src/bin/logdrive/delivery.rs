@@ -131,7 +131,8 @@ impl Delivery {
         // A full ring made us wait, no more: the line was tried again.
         stats.refused.retain(|(reason, _)| *reason != RING_FULL);
         if self.is_terminal {
-            eprint!("\r\x1b[K");
+            // As in `show`.
+            let _gone = write!(io::stderr().lock(), "\r\x1b[K");
         }
         // What is still stored is in the figures already.
         let _stored =

@@ -14,6 +14,7 @@ use logdrive::pipeline::slots::Owner;
 use crate::Outcome;
 use crate::delivery;
 use crate::delivery::Delivery;
+use crate::output;
 use crate::spool;
 use crate::summary::Summary;
 use crate::target::Target;
@@ -77,12 +78,15 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     if arguments.json {
         let LeftAlone { alive, unknown } = left_alone;
         let counts = format!("{{\"dead\":{slots},\"alive\":{alive},\"unknown\":{unknown}}}");
-        println!("{},\"slots\":{counts}}}", summary.json());
+        output::print(&format!("{},\"slots\":{counts}}}\n", summary.json()))?;
     } else if slots == 0 {
-        eprintln!("nothing to drain: no slot of a dead process in {}", arguments.dir.display());
+        output::remark(format_args!(
+            "nothing to drain: no slot of a dead process in {}",
+            arguments.dir.display()
+        ));
     } else {
         let plural = if slots == 1 { "" } else { "s" };
-        eprintln!("{slots} slot{plural}: {}", summary.text());
+        output::remark(format_args!("{slots} slot{plural}: {}", summary.text()));
     }
     let is_drained = left_over.slots == 0 && left_alone.unknown == 0;
     Ok(if is_drained { summary.outcome() } else { Outcome::Bad })
@@ -105,7 +109,9 @@ fn name_left_over(slots: &[FoundSlot]) -> Result<LeftOver, Box<dyn Error>> {
             left_over.slots += 1;
             left_over.records += view.records;
             let (place, records) = (slot.spool_dir.display(), view.records);
-            eprintln!("not drained: {place}: {records} records; `logdrive spool` tells more");
+            output::remark(format_args!(
+                "not drained: {place}: {records} records; `logdrive spool` tells more"
+            ));
         }
     }
     Ok(left_over)
@@ -119,11 +125,13 @@ fn name_left_alone(slots: &[FoundSlot]) -> LeftAlone {
             Owner::Dead => {}
             Owner::Alive => {
                 left_alone.alive += 1;
-                eprintln!("left alone: {place}: its process is running");
+                output::remark(format_args!("left alone: {place}: its process is running"));
             }
             Owner::Unknown(error) => {
                 left_alone.unknown += 1;
-                eprintln!("left alone: {place}: cannot tell whether its process runs: {error}");
+                output::remark(format_args!(
+                    "left alone: {place}: cannot tell whether its process runs: {error}"
+                ));
             }
         }
     }

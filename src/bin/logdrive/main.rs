@@ -5,10 +5,12 @@
 //! run.
 
 mod cat;
+mod dead_letters;
 mod delivery;
 mod drain;
 mod input;
 mod json;
+mod output;
 mod receive;
 mod ship;
 mod spool;
@@ -61,7 +63,7 @@ fn main() -> ExitCode {
         Ok(Outcome::Good) => ExitCode::SUCCESS,
         Ok(Outcome::Bad) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("logdrive: {error}");
+            output::remark(format_args!("logdrive: {error}"));
             ExitCode::from(2)
         }
     }

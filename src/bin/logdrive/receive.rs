@@ -1,25 +1,35 @@
 //! `logdrive receive`: a receiver until it is told to stop.
 
 use std::error::Error;
+use std::ffi::OsStr;
 use std::io;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::net::ToSocketAddrs;
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use logdrive::batch::Validation;
+use logdrive::config::Config;
+use logdrive::config::ConfigError;
+use logdrive::config::URL;
+use logdrive::receiver::Acknowledge;
+use logdrive::receiver::Forward;
+use logdrive::receiver::Forwarded;
 use logdrive::receiver::Options;
 use logdrive::receiver::Receiver;
 use logdrive::receiver::Stats;
 use logdrive::receiver::Stopper;
 use logdrive::receiver::Sync;
+use logdrive::receiver::TlsFiles;
 use signal_hook::consts::SIGINT;
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
 
 use crate::Outcome;
+use crate::output;
 
 /// How long a stop may take to answer what was received.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
@@ -50,10 +60,46 @@ pub struct Arguments {
     /// Begin a new file after this many seconds.
     #[arg(long, value_name = "S", default_value_t = 7 * 24 * 3600)]
     segment_age: u64,
+    /// Send what is received on to this URL instead of storing it, as receivers://next:9092 or
+    /// kafka://broker:9092; --dir then holds what waits. Options go into the URL; see
+    /// docs/receivers.md.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["sync", "segment_bytes", "segment_age"])]
+    forward: Option<String>,
+    /// What an acknowledgement promises of a forwarded record: "delivered" that the next hop has
+    /// acknowledged it; "stored" that it is in our own spool.
+    #[arg(long, value_name = "delivered|stored", value_enum, default_value_t = ForwardAck::Delivered,
+          requires = "forward")]
+    forward_ack: ForwardAck,
     /// How much of a batch is checked before it is stored: its header and checksum, or every
     /// record.
     #[arg(long, value_enum, default_value_t = Validate::Records)]
     validate: Validate,
+    /// PEM file with the certificate to encrypt all connections with, and those between it and its
+    /// authority. Read again when it changes, like the other files below.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// PEM file with the certificate's key.
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+    /// PEM file with authorities: clients must have a certificate of one of them.
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_client_ca: Option<PathBuf>,
+    /// File with lines NAME:PASSWORD, mode 0600: clients must authenticate by SASL PLAIN. Without
+    /// TLS passwords travel in the clear.
+    #[arg(long, value_name = "FILE")]
+    sasl_users: Option<PathBuf>,
+    /// Connections at once.
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    connections_max: usize,
+    /// Connections at once of one address.
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    connections_per_address_max: usize,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ForwardAck {
+    Delivered,
+    Stored,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -63,7 +109,19 @@ enum Validate {
 }
 
 pub fn run(arguments: Arguments) -> Result<Outcome, Box<dyn Error>> {
+    let forward = arguments.forward.map(|url| forward(&url, &arguments.dir)).transpose()?;
+    let acknowledge = match arguments.forward_ack {
+        ForwardAck::Delivered => Acknowledge::Delivered,
+        ForwardAck::Stored => Acknowledge::Stored,
+    };
+    let identity = arguments.tls_certificate.zip(arguments.tls_key);
+    let authorities = arguments.tls_client_ca;
     let options = Options {
+        forward: forward.map(|config| Forward { config, acknowledge }),
+        tls: identity.map(|identity| TlsFiles { authorities, identity: Some(identity) }),
+        sasl_users: arguments.sasl_users,
+        connections_max: arguments.connections_max,
+        connections_per_address_max: arguments.connections_per_address_max,
         advertise: arguments.advertise,
         sync: arguments.sync,
         segment_bytes: arguments.segment_bytes,
@@ -80,8 +138,23 @@ pub fn run(arguments: Arguments) -> Result<Outcome, Box<dyn Error>> {
     stop_on(signals, receiver.stopper())?;
     announce(receiver.local_addr())?;
     let stats = receiver.wait()?;
-    eprintln!("{}", summary(&stats));
+    output::remark(format_args!("{}", summary(&stats)));
     Ok(Outcome::Good)
+}
+
+/// The next hop's configuration: the URL over the environment over a relay's defaults. A topic in it would mean
+/// nothing, so none is asked for.
+fn forward(url: &str, dir: &Path) -> Result<Config, ConfigError> {
+    let mut config = Config::new();
+    let defaults =
+        [("LOGDRIVE_NAME", OsStr::new("relay")), ("LOGDRIVE_SPOOL_DIR", dir.as_os_str())];
+    config.load_environment(defaults)?;
+    config.load_environment(std::env::vars_os())?;
+    let (place, query) = url.split_once('?').unwrap_or((url, ""));
+    let has_topic = place.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
+    let topic = if has_topic { "" } else { "/any" };
+    config.set(URL, &format!("{place}{topic}?{query}"))?;
+    Ok(config)
 }
 
 fn stop_on(mut signals: Signals, stopper: Stopper) -> io::Result<()> {
@@ -105,11 +178,21 @@ fn summary(stats: &Stats) -> String {
         "received {records} records in {batches} batches, {bytes} bytes, {duplicates} repeats, \
          over {connections} connections"
     );
+    if let Some(Forwarded { delivered, dropped, stored }) = &stats.forwarded {
+        text.push_str(&format!("; forwarded {delivered}, waiting {stored}, given up {dropped}"));
+    }
     for (reason, count) in &stats.refused {
         text.push_str(&format!("; refused {}: {count}", reason.name()));
     }
+    if stats.credentials_failures > 0 {
+        let failures = stats.credentials_failures;
+        text.push_str(&format!("; certificates or users that could not be used: {failures}"));
+    }
     if stats.storage_errors > 0 {
         text.push_str(&format!("; storage errors: {}", stats.storage_errors));
+    }
+    if stats.panics > 0 {
+        text.push_str(&format!("; panics caught, please report them: {}", stats.panics));
     }
     text
 }

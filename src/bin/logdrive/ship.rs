@@ -20,6 +20,7 @@ use crate::input;
 use crate::input::Input;
 use crate::input::InputError;
 use crate::input::Piece;
+use crate::output;
 use crate::target::Target;
 
 /// How long a silent input is waited for before the tool looks whether it was told to stop.
@@ -68,9 +69,9 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     ship_lines(&input::read(inputs)?, &mut delivery)?;
     let summary = delivery.finish();
     if arguments.json {
-        println!("{}}}", summary.json());
+        output::print(&format!("{}}}\n", summary.json()))?;
     } else {
-        eprintln!("{}", summary.text());
+        output::remark(format_args!("{}", summary.text()));
     }
     Ok(summary.outcome())
 }

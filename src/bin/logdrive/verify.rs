@@ -2,8 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::io;
-use std::io::Write;
+
 use std::path::PathBuf;
 
 use logdrive::inspect::account::Account;
@@ -12,6 +11,7 @@ use logdrive::inspect::account::InstanceAccount;
 
 use crate::Outcome;
 use crate::json;
+use crate::output;
 
 /// How many gaps or damaged places are listed; all are counted.
 const LISTED_MAX: usize = 20;
@@ -35,9 +35,11 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
     let account = Account::of(&arguments.dirs)?;
     let text = if arguments.json { as_json(&account)? } else { as_table(&account)? };
-    io::stdout().lock().write_all(text.as_bytes())?;
+    output::print(&text)?;
     if account.files == 0 {
-        eprintln!("logdrive: no receiver's files in these directories: nothing was verified");
+        output::remark(format_args!(
+            "logdrive: no receiver's files in these directories: nothing was verified"
+        ));
         return Ok(Outcome::Bad);
     }
     Ok(if account.is_complete() { Outcome::Good } else { Outcome::Bad })

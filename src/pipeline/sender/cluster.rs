@@ -129,10 +129,8 @@ impl Sender {
     pub(super) fn take_metadata(&mut self, now: Moment, view: &ClusterView) {
         self.inquiry.described_at = Some(now);
         self.spaces.update(view);
-        if let Some(placement) = &self.placement {
-            for topic in view.topics.iter().filter(|topic| !topic.partitions.is_empty()) {
-                placement.publish(&topic.name, topic.partitions.len() as u32);
-            }
+        for topic in view.topics.iter().filter(|topic| !topic.partitions.is_empty()) {
+            self.placement.publish(&topic.name, topic.partitions.len() as u32);
         }
         if self.spaces.is_complete() {
             self.inquiry.pause = PAUSE_MIN;
@@ -205,7 +203,11 @@ impl Sender {
         }
     }
 
-    fn set_endpoints(&mut self, now: Moment) {
+    pub(super) fn set_endpoints(&mut self, now: Moment) {
+        // Without them there is no use in connecting; they are on their way.
+        if self.credentials.keyring().is_none() {
+            return;
+        }
         // Refused only beyond the fleet's limit of endpoints: then the known ones stay.
         let _known_stay = self.fleet.set_endpoints(now, &self.endpoints);
     }

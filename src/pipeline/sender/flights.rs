@@ -6,13 +6,17 @@
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use crate::batch::SplitBatch;
 use crate::ids::LaneId;
 use crate::pipeline::handover::Source;
+use crate::pipeline::losses::Cause;
 use crate::pipeline::losses::Loss;
+use crate::pipeline::sender::division::Division;
+use crate::pipeline::sender::payload::Payload;
 use crate::pipeline::sender::spaces::SpaceId;
 use crate::spool::Binding;
-use crate::spool::DropReason;
 use crate::spool::Frame;
 use crate::spool::Resolution;
 
@@ -38,6 +42,28 @@ pub struct Flight {
     pub attempts: u32,
     /// How often an answer said that the batch itself is at fault; a lost connection says nothing of it.
     pub faults: u32,
+    /// How it is sent in parts; none for a batch that is sent as it is stored.
+    pub division: Option<Box<Division>>,
+    /// The part that is sent now, where it is divided.
+    pub piece: Option<Arc<SplitBatch>>,
+    /// What was refused of it last is a report of losses: its own loss is not reported, for that report would
+    /// be refused as well, for ever.
+    pub refused_report: bool,
+}
+
+impl Flight {
+    /// What is sent of it.
+    pub fn payload(&self) -> Payload {
+        match &self.piece {
+            Some(piece) => Payload::Part(piece.clone()),
+            None => Payload::Stored(self.frame.clone()),
+        }
+    }
+
+    /// Records that have no end yet.
+    pub fn records_left(&self) -> u32 {
+        self.division.as_ref().map_or(self.frame.record_count(), |division| division.left())
+    }
 }
 
 /// A batch that was read from a spool and has no lane yet.
@@ -61,6 +87,9 @@ impl Lookahead {
             lane: None,
             attempts: 0,
             faults: 0,
+            division: None,
+            piece: None,
+            refused_report: false,
         }
     }
 }
@@ -72,8 +101,8 @@ pub struct Flights {
     /// To be sent again on any lane that may take them, oldest first.
     waiting: VecDeque<u64>,
     lookahead: Option<Lookahead>,
-    /// A batch of our own that was read and is not wanted yet.
-    put_back: Option<Lookahead>,
+    /// Batches that were read and are not wanted yet, at most one of each source.
+    put_back: Vec<Lookahead>,
     next_token: u64,
     own_unresolved: BTreeMap<u64, u32>,
     own_taken: Option<u64>,
@@ -90,7 +119,7 @@ impl Flights {
             flights: HashMap::new(),
             waiting: VecDeque::new(),
             lookahead: None,
-            put_back: None,
+            put_back: Vec::new(),
             next_token: 0,
             own_unresolved: BTreeMap::new(),
             own_taken: None,
@@ -130,15 +159,15 @@ impl Flights {
     /// What the spools' readers met since the last call: places of damage, failures of the system.
     pub fn take_troubles(&mut self) -> (u64, u64) {
         let (mut damages, mut errors) = (0, 0);
-        for (index, source) in self.sources.iter_mut().enumerate() {
-            let Some(source) = source else { continue };
+        for source in self.sources.iter_mut().flatten() {
             while let Some(damage) = source.reader.take_damage() {
                 damages += 1;
-                if index == OWN && !damage.records.is_empty() {
+                if !damage.records.is_empty() {
                     self.losses.push(Loss {
+                        instance: source.slot.instance(),
                         first_record: damage.records.start,
                         count: damage.records.end - damage.records.start,
-                        reason: DropReason::Unreadable,
+                        cause: Cause::Damaged,
                     });
                 }
             }
@@ -156,7 +185,7 @@ impl Flights {
     pub fn drained(&self) -> Vec<usize> {
         let in_use = |index| {
             self.flights.values().any(|flight| flight.source == index)
-                || self.lookahead.as_ref().is_some_and(|next| next.source == index)
+                || self.lookahead.iter().chain(&self.put_back).any(|next| next.source == index)
         };
         self.sources()
             .filter(|(index, source)| {
@@ -180,34 +209,49 @@ impl Flights {
         self.lookahead.take()
     }
 
-    /// The oldest segment of our own spool that holds a batch without an outcome.
-    pub fn oldest_own_segment(&mut self) -> Option<u64> {
-        if self.lookahead.as_ref().is_none_or(|next| next.source != OWN) {
-            self.put_back = self.read(OWN);
+    /// The oldest segment of all that holds a batch without an outcome, and its source: adopted ones are older
+    /// than our own.
+    pub fn oldest_segment(&mut self) -> Option<(usize, u64)> {
+        let sources = (1..self.sources.len()).chain([OWN]);
+        sources.into_iter().find_map(|source| Some((source, self.oldest_segment_of(source)?)))
+    }
+
+    fn oldest_segment_of(&mut self, source: usize) -> Option<u64> {
+        if self.lookahead.as_ref().is_none_or(|next| next.source != source)
+            && let Some(next) = self.read(source)
+        {
+            self.put_back.push(next);
         }
         let unsent = self.lookahead.iter().chain(&self.put_back);
-        let unsent = unsent.filter(|next| next.source == OWN).map(|next| &next.frame);
-        let sent = self.flights.values().filter(|flight| flight.source == OWN);
+        let unsent = unsent.filter(|next| next.source == source).map(|next| &next.frame);
+        let sent = self.flights.values().filter(|flight| flight.source == source);
         unsent.chain(sent.map(|flight| &flight.frame)).map(|frame| frame.position().segment).min()
     }
 
-    /// Takes the next batch of our own that was never sent, if it lies in `segment`.
-    pub fn take_own_of(&mut self, segment: u64) -> Option<Lookahead> {
-        let next = match self.lookahead.take_if(|next| next.source == OWN) {
+    /// Takes the next batch of `source` that was never sent, if it lies in `segment`.
+    pub fn take_of(&mut self, source: usize, segment: u64) -> Option<Lookahead> {
+        let next = match self.lookahead.take_if(|next| next.source == source) {
             Some(next) => next,
-            None => self.read(OWN)?,
+            None => self.read(source)?,
         };
         if next.frame.position().segment == segment {
             return Some(next);
         }
-        self.put_back = Some(next);
+        self.put_back.push(next);
         None
+    }
+
+    /// Gives the files of adopted spools back whose batches have all ended: nobody writes there any more.
+    pub fn discard_free(&mut self) -> u64 {
+        let adopted = self.sources.iter_mut().skip(1).flatten();
+        let writers = adopted.filter_map(|source| source.writer.as_mut());
+        writers.filter_map(|writer| writer.discard_free().err()).count() as u64
     }
 
     /// Reads the next frame of a source.
     pub fn read(&mut self, source: usize) -> Option<Lookahead> {
-        if source == OWN && self.put_back.is_some() {
-            return self.put_back.take();
+        if let Some(index) = self.put_back.iter().position(|next| next.source == source) {
+            return Some(self.put_back.remove(index));
         }
         let frame = self.sources.get_mut(source)?.as_mut()?.reader.next()?;
         if source == OWN {
@@ -265,32 +309,40 @@ impl Flights {
     pub fn resolve(&mut self, token: u64, resolution: Resolution) -> Option<Flight> {
         let flight = self.flights.remove(&token)?;
         self.stop_waiting(token);
+        let losses = self.losses.len();
         self.resolve_frame(flight.source, &flight.frame, resolution);
+        if flight.refused_report {
+            self.losses.truncate(losses);
+        }
         Some(flight)
     }
 
     /// Ends a frame that never became a flight.
     pub fn resolve_frame(&mut self, source: usize, frame: &Frame, resolution: Resolution) {
-        if let Some(source) = self.source(source) {
+        let (records, delivered, rejected) = frame.ended_in_parts();
+        let ended = delivered + rejected;
+        if let Some(source) = self.sources.get_mut(source).and_then(Option::as_mut) {
             source.reader.resolve(frame, resolution);
+            if let Resolution::Dropped(reason) = resolution {
+                self.losses.push(Loss {
+                    instance: source.slot.instance(),
+                    first_record: frame.first_record() + ended,
+                    count: records - ended,
+                    cause: Cause::Dropped(reason),
+                });
+            }
         }
         if source != OWN {
-            let records = u64::from(frame.record_count());
+            self.adopted_delivered += delivered;
+            self.adopted_dropped += rejected;
             match resolution {
                 Resolution::Delivered | Resolution::Unconfirmed => {
-                    self.adopted_delivered += records;
+                    self.adopted_delivered += records - ended;
                 }
-                Resolution::Dropped(_) => self.adopted_dropped += records,
+                Resolution::Dropped(_) => self.adopted_dropped += records - ended,
             }
         }
         if source == OWN {
-            if let Resolution::Dropped(reason) = resolution {
-                self.losses.push(Loss {
-                    first_record: frame.first_record(),
-                    count: u64::from(frame.record_count()),
-                    reason,
-                });
-            }
             let batch = frame.batch_number();
             if let Some(count) = self.own_unresolved.get_mut(&batch) {
                 *count -= 1;
@@ -301,7 +353,12 @@ impl Flights {
         }
     }
 
-    /// What was given up of our own since the last call.
+    /// Records were lost.
+    pub fn add_loss(&mut self, loss: Loss) {
+        self.losses.push(loss);
+    }
+
+    /// What was lost since the last call.
     pub fn take_losses(&mut self) -> Vec<Loss> {
         std::mem::take(&mut self.losses)
     }

@@ -10,18 +10,23 @@
 //! the spaces', every one about bytes the session's; this module carries them out. A binding is stored
 //! before the first byte of its batch is sent, and a retry sends the same bytes (I4).
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::batch::Codec;
 use crate::clock::Clock;
 use crate::config::Acks;
 use crate::config::Settings;
 use crate::config::TargetMode;
 use crate::ids::Moment;
+use crate::pipeline::credentials::Watch;
+use crate::pipeline::dead_letters::DeadLetters;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::handover::Source;
+use crate::pipeline::notifier::Notifier;
 use crate::pipeline::placement::Placement;
 use crate::proto::fleet;
 use crate::proto::fleet::Fleet;
@@ -29,23 +34,31 @@ use crate::stats::Counters;
 use crate::transport::Poller;
 use crate::transport::Resolver;
 
+mod announce;
 mod bind;
 mod cluster;
 mod connection;
 mod dispatch;
+mod division;
 mod flights;
 mod hosts;
 mod lanes;
+mod open;
 mod outcome;
+mod parked;
+mod parts;
+mod payload;
 mod quota;
 mod report;
 mod spaces;
 
+use announce::Announcer;
 use cluster::Inquiry;
 use connection::Connection;
 use flights::Flights;
 use flights::OWN;
 use hosts::Hosts;
+use parked::Parked;
 use spaces::Producer;
 use spaces::Spaces;
 
@@ -62,31 +75,36 @@ const PASSES_MAX: u32 = 16;
 pub struct Parts {
     /// Our own spool.
     pub own: Source,
-    /// Where keyed records go, in Kafka mode.
-    pub placement: Option<Arc<Placement>>,
+    /// What is learned of topics.
+    pub placement: Arc<Placement>,
     /// The checked configuration.
     pub settings: Arc<Settings>,
     /// The clock.
     pub clock: Clock,
     /// Readiness; its waker is known to the batcher.
     pub poller: Poller,
+    /// Whom we trust and who we are.
+    pub credentials: Watch,
     /// Flush requests.
     pub gate: Arc<Gate>,
     /// Flags and adopted spools.
     pub handover: Arc<Handover>,
     /// Statistics.
     pub counters: Arc<Counters>,
+    /// Takes events.
+    pub notifier: Notifier,
     /// Seed of the random choices.
     pub seed: u64,
 }
 
 /// See the module's head.
 pub struct Sender {
-    placement: Option<Arc<Placement>>,
+    placement: Arc<Placement>,
     settings: Arc<Settings>,
     clock: Clock,
     poller: Poller,
     resolver: Resolver,
+    credentials: Watch,
     gate: Arc<Gate>,
     handover: Arc<Handover>,
     counters: Arc<Counters>,
@@ -98,6 +116,11 @@ pub struct Sender {
     flights: Flights,
     spaces: Spaces,
     tally: report::Tally,
+    announcer: Announcer,
+    parked: Parked,
+    dead_letters: DeadLetters,
+    /// Codecs that the cluster does not take.
+    refused_codecs: HashSet<Codec>,
     inquiry: Inquiry,
     resolved_at: Option<Moment>,
     /// When the disk was looked after last.
@@ -110,14 +133,18 @@ pub struct Sender {
 impl Sender {
     /// A sender; to be run in one thread.
     pub fn new(parts: Parts) -> Self {
-        let Parts { own, placement, settings, clock, poller, gate, handover, counters, seed } =
+        let Parts { own, placement, settings, clock, poller, credentials, gate, handover, .. } =
             parts;
+        let Parts { counters, notifier, seed, .. } = parts;
         let hosts = Hosts::new(&settings);
         let endpoints = hosts.endpoints();
         let is_idempotent = settings.session.idempotence && settings.session.acks == Acks::All;
         let window = settings.fleet.lane_batches_in_flight_max as usize;
         let now = clock.moment();
         let resolver = Resolver::new(poller.waker());
+        let slot_dir = own.slot.spool_dir();
+        let application_dir = slot_dir.parent().unwrap_or(slot_dir);
+        let dead_letters = DeadLetters::new(application_dir, settings.spool.dead_letters_bytes_max);
         Self {
             fleet: Fleet::new(now, fleet_options(&settings), seed),
             spaces: Spaces::new(settings.target.mode, window, is_idempotent),
@@ -127,6 +154,7 @@ impl Sender {
             clock,
             poller,
             resolver,
+            credentials,
             gate,
             handover,
             counters,
@@ -136,6 +164,10 @@ impl Sender {
             connections: Vec::new(),
             flights: Flights::new(own),
             tally: report::Tally::default(),
+            announcer: Announcer::new(notifier),
+            parked: Parked::default(),
+            dead_letters,
+            refused_codecs: HashSet::new(),
             resolved_at: None,
             tended_at: None,
             read_buffer: vec![0; lanes::READ_BYTES],
@@ -152,15 +184,15 @@ impl Sender {
         self.is_running = true;
         let now = self.clock.moment();
         self.hosts.start(&self.settings, self.poller.waker());
-        // The URL's hosts are distinct and fewer than the fleet's limit: the configuration checked that.
-        let _checked = self.fleet.set_endpoints(now, &self.endpoints);
+        self.set_endpoints(now);
         while !self.handover.sender_stops() {
             if self.step().is_err() {
                 // The poller itself failed, for lack of memory. Try again, never spin.
                 std::thread::sleep(ASK_AGAIN);
             }
         }
-        self.connections.iter_mut().for_each(|connection| *connection = None);
+        self.connections.iter_mut().flatten().for_each(|connection| connection.socket().close());
+        self.connections.clear();
         self.report();
     }
 
@@ -191,6 +223,7 @@ impl Sender {
         }
         self.fleet.handle_timeout(now);
         self.check_sessions(now);
+        self.check_credentials(now);
         self.take_hosts(now);
         self.resolve_again(now);
         self.ask_cluster(now);
@@ -250,14 +283,13 @@ impl Sender {
     }
 
     fn remove_drained(&mut self) {
-        if !self.handover.adoption_done() {
-            return;
-        }
+        self.counters.batch.spool_errors.add(self.flights.discard_free());
         for index in self.flights.drained() {
             let source = self.flights.take_source(index);
             if source.is_some_and(|source| source.remove_drained().is_err()) {
                 self.counters.batch.spool_errors.add(1);
             }
+            self.handover.note_adopted_removed();
         }
     }
 
@@ -273,7 +305,9 @@ impl Sender {
         let resolve = self.resolved_at.map(|at| at.after(interval));
         let own = self.flights.source(OWN);
         let tend = own.filter(|own| !own.reader.is_settled()).map(|_| now.after(TEND_INTERVAL));
-        [earliest, resend, asks, resolve, tend].into_iter().flatten().min().map(|at| {
+        let credentials = self.credentials.poll_timeout();
+        let all = [earliest, resend, asks, resolve, credentials, tend];
+        all.into_iter().flatten().min().map(|at| {
             // A moment that has passed means at once, but never a spin: time moves by then.
             at.since(now).max(Duration::from_micros(100))
         })

@@ -4,22 +4,22 @@
 //! this moment is left alone. A batch that was sent and never answered is counted apart: it may have arrived.
 
 use crate::pipeline::sender::Sender;
-use crate::pipeline::sender::flights::OWN;
 use crate::spool::DropReason;
 use crate::spool::Resolution;
 
 impl Sender {
-    /// Gives up what is left of our own spool's oldest segment, so that its space comes free.
+    /// Gives up what is left of the oldest segment, so that its space comes free: of an adopted spool while
+    /// there is one, since the quota spans them all, then of our own.
     ///
     /// Segments are released in order: where a batch of the oldest one is on a lane at this moment, giving up
     /// others would free nothing, so nothing is given up until that lane has answered or failed.
     pub(super) fn make_space(&mut self) {
-        let Some(segment) = self.flights.oldest_own_segment() else { return };
+        let Some((source, segment)) = self.flights.oldest_segment() else { return };
         let in_segment: Vec<(u64, bool, bool)> = self
             .flights
             .iter()
             .filter(|(_, flight)| {
-                flight.source == OWN && flight.frame.position().segment == segment
+                flight.source == source && flight.frame.position().segment == segment
             })
             .map(|(token, flight)| (token, flight.lane.is_some(), flight.binding.is_some()))
             .collect();
@@ -30,9 +30,9 @@ impl Sender {
             let reason = if is_bound { DropReason::InDoubt } else { DropReason::Quota };
             self.settle(token, Resolution::Dropped(reason));
         }
-        while let Some(next) = self.flights.take_own_of(segment) {
+        while let Some(next) = self.flights.take_of(source, segment) {
             let dropped = Resolution::Dropped(DropReason::Quota);
-            self.flights.resolve_frame(OWN, &next.frame, dropped);
+            self.flights.resolve_frame(source, &next.frame, dropped);
         }
         // Asked for once more while this went on; the batcher asks again if it still has no room.
         self.handover.take_space_wanted();

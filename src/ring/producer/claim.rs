@@ -37,6 +37,9 @@ impl Producer {
         if self.open.is_some() {
             return Err(Refusal::Reentrant);
         }
+        if !self.arena.admits(severity) {
+            return Err(Refusal::SpoolFull);
+        }
         let frame_bytes = layout::FRAME_HEAD_BYTES + layout::aligned(bytes_max);
         if bytes_max > self.arena.record_bytes_max() || frame_bytes > layout::CHUNK_PAYLOAD_BYTES {
             return Err(Refusal::TooLarge);

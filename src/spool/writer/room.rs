@@ -51,7 +51,7 @@ impl Writer {
     }
 
     fn check_quota(&self) -> Result<(), CommitError> {
-        let bytes_max = self.options.bytes_max;
+        let bytes_max = self.allowed_bytes();
         let used_bytes = self.shared.used_bytes();
         if used_bytes.saturating_add(self.options.segment_bytes) > bytes_max {
             return Err(CommitError::Full { used_bytes, bytes_max });

@@ -57,6 +57,26 @@ fn a_restarted_receiver_gets_its_share_within_one_period() {
     }
 }
 
+/// Whatever the rebinding rules: a receiver that was down for some seconds, as in a restart, is back in business
+/// when the longest pause between two tries has passed.
+#[test]
+fn a_restarted_receiver_has_its_share_after_the_longest_backoff() {
+    for seed in SEEDS {
+        let options = Options { rebind_interval: Some(seconds(300)), ..Options::default() };
+        let backoff_max = options.backoff_max;
+        let mut network = Network::new(seed, 3);
+        network.add_host(options, milliseconds(2));
+        network.run(seconds(30));
+        network.kill(2);
+        network.run(seconds(5));
+        network.restart(2);
+        network.run(backoff_max);
+        let shares = network.shares_over(seconds(2));
+        assert!(ratio(&shares) <= 1.2, "seed {seed}: {shares:?}");
+        network.settle();
+    }
+}
+
 #[test]
 fn an_added_receiver_gets_its_share_within_one_period() {
     for seed in SEEDS {

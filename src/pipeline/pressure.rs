@@ -1,0 +1,110 @@
+//! A spool that runs full: when a refused commit is tried again, which records are still admitted, and what
+//! others of the same name take of the quota.
+//!
+//! Owned by the batcher's thread. Invariant: nothing here drops anything; under `spool.full=drop_oldest` it is
+//! the sender that makes room, under `drop_newest` and `block` the callers are refused before anything is lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::SpoolFull;
+use crate::pipeline::slots::Roots;
+use crate::ring::Arena;
+use crate::spool;
+use crate::spool::CommitError;
+
+/// One in so many bytes of the quota is kept for severity WARN and above: above 90 % only they are admitted.
+const RESERVE_DIVISOR: u64 = 10;
+/// Half the first pause before a commit that the spool refused is tried again; each one is twice the last.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+/// Longest pause where the spool is full: room comes with the next acknowledgements.
+const PAUSE_FULL_MAX: Duration = Duration::from_millis(32);
+/// Longest pause where the file system refuses: each try costs system calls.
+const PAUSE_ERROR_MAX: Duration = Duration::from_millis(512);
+
+/// See the module's head.
+pub struct Pressure {
+    arena: Arc<Arena>,
+    roots: Roots,
+    policy: SpoolFull,
+    bytes_max: u64,
+    pause: Duration,
+    only_urgent: bool,
+}
+
+impl Pressure {
+    /// None yet; `bytes_max` is the quota of all slots below `roots`.
+    pub fn new(arena: Arc<Arena>, roots: Roots, policy: SpoolFull, bytes_max: u64) -> Self {
+        Self { arena, roots, policy, bytes_max, pause: PAUSE_MIN, only_urgent: false }
+    }
+
+    /// A commit was refused: it is tried again after the pause.
+    pub fn note_refused(&mut self, error: &CommitError) {
+        let longest = match error {
+            CommitError::Full { .. } => PAUSE_FULL_MAX,
+            CommitError::TooLarge { .. }
+            | CommitError::Misnumbered { .. }
+            | CommitError::Io { .. } => PAUSE_ERROR_MAX,
+        };
+        self.pause = (self.pause * 2).min(longest);
+    }
+
+    /// A commit went through.
+    pub fn note_committed(&mut self) {
+        self.pause = PAUSE_MIN;
+    }
+
+    /// How long to wait before a refused commit is tried again.
+    pub fn pause(&self) -> Duration {
+        self.pause
+    }
+
+    /// Whether the oldest batches are to give way.
+    pub fn drops_oldest(&self) -> bool {
+        self.policy == SpoolFull::DropOldest
+    }
+
+    /// Tells the writer what others use, the rings whom to admit. Looks at the disk only where a segment is
+    /// to be allocated next.
+    pub fn look(&mut self, writer: &mut spool::Writer, is_blocked: bool) {
+        if writer.will_allocate() {
+            writer.set_other_bytes(self.roots.bytes_beside(self.arena.instance()));
+        }
+        let is_scarce = is_blocked || writer.room_bytes() < self.bytes_max / RESERVE_DIVISOR;
+        let only_urgent = is_scarce && !self.drops_oldest();
+        if only_urgent != self.only_urgent {
+            self.only_urgent = only_urgent;
+            self.arena.admit_only_urgent(only_urgent);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn pauses_grow_to_their_bound_and_start_anew_after_a_commit() {
+        let options = crate::ring::Options {
+            bytes: 1 << 20,
+            threads_max: 1,
+            reserve_percent: 0,
+            record_bytes_max: 1024,
+        };
+        let description = Arena::layout(&options, crate::ids::InstanceId([1; 16]));
+        let bytes = description.arena_bytes() as u64;
+        let mapping = crate::sys::mapping::Mapping::anonymous(bytes).unwrap();
+        let arena = Arc::new(Arena::create(mapping, description, &options));
+        let roots = Roots::new(None, None, "test");
+        let mut pressure = Pressure::new(arena, roots, SpoolFull::Block, 1 << 24);
+        let full = CommitError::Full { used_bytes: 1, bytes_max: 1 };
+        (0..20).for_each(|_| pressure.note_refused(&full));
+        assert_eq!(pressure.pause(), PAUSE_FULL_MAX);
+        let error = || CommitError::Io { action: "test", source: io::Error::other("no") };
+        (0..20).for_each(|_| pressure.note_refused(&error()));
+        assert_eq!(pressure.pause(), PAUSE_ERROR_MAX);
+        pressure.note_committed();
+        assert_eq!(pressure.pause(), PAUSE_MIN);
+    }
+}
