@@ -170,6 +170,39 @@ fn roots(settings: &Settings) -> Roots {
     Roots::new(ring.dir.as_deref(), spool.dir.as_deref(), &settings.client.name)
 }
 
+/// What connects the stages, all of it empty yet.
+fn links(settings: &Settings, sender: &Waker) -> Links {
+    let counters = Arc::<Counters>::default();
+    Links {
+        gate: Arc::default(),
+        handover: Arc::default(),
+        counters: counters.clone(),
+        sender: sender.clone(),
+        notifier: Notifier::new(settings.on_event.clone(), counters),
+    }
+}
+
+fn adoption(
+    settings: &Settings,
+    roots: Roots,
+    options: adopt::Options,
+    clock: Clock,
+    links: &Links,
+) -> Adoption {
+    let Links { handover, counters, sender, notifier, .. } = links.clone();
+    Adoption::new(adoption::Parts {
+        roots,
+        options,
+        interval: settings.spool.adoption_interval,
+        slots_max: settings.spool.adoption_slots_max as usize,
+        clock,
+        handover,
+        counters,
+        sender,
+        notifier,
+    })
+}
+
 impl Pipeline {
     /// Makes the slot, maps the arena, opens the spool. Touches the disk, not the network.
     ///
@@ -201,39 +234,22 @@ impl Pipeline {
         let spool_state = (writer.store(), writer.condition());
         let sender_waker = poller.waker();
         let placement = encode.placement.clone();
-        let counters = Arc::<Counters>::default();
-        let links = Links {
-            gate: Arc::default(),
-            handover: Arc::default(),
-            counters: counters.clone(),
-            sender: sender_waker.clone(),
-            notifier: Notifier::new(settings.on_event.clone(), counters.clone()),
-        };
-        let Links { gate, handover, notifier, .. } = links.clone();
+        let links = links(&settings, &sender_waker);
+        let Links { gate, handover, counters, notifier, .. } = links.clone();
         let (policy, quota) = (settings.spool.full, spool_options.bytes_max);
         let batcher = Batcher::new(batcher::Parts {
             arena: arena.clone(),
             writer,
             workers: Workers::new(encoders, counters.clone()),
-            links,
+            links: links.clone(),
             clock,
             settings: encode.batch.clone(),
             placement: placement.clone(),
             pressure: Pressure::new(arena.clone(), roots.clone(), policy, quota),
         });
         let has_heritage = roots.has_dead();
-        let spool = &settings.spool;
-        let adoption = Adoption::new(adoption::Parts {
-            roots,
-            options: adopt::Options::new(encode, spool_options, ring),
-            interval: spool.adoption_interval,
-            slots_max: spool.adoption_slots_max as usize,
-            clock,
-            handover: handover.clone(),
-            counters: counters.clone(),
-            sender: sender_waker.clone(),
-            notifier: notifier.clone(),
-        });
+        let options = adopt::Options::new(encode, spool_options, ring);
+        let adoption = adoption(&settings, roots, options, clock, &links);
         let sender = Sender::new(sender::Parts {
             seed: u64::from_le_bytes(slot.instance().0[..8].try_into().unwrap_or_default()),
             own: Source { reader, writer: None, slot },

@@ -27,6 +27,7 @@ use crate::sys::lock::SlotLock;
 use crate::sys::process;
 
 mod files;
+mod found;
 
 pub use files::ARENA_FILE;
 use files::SLOT_FILE;
@@ -39,6 +40,9 @@ use files::remove_empty;
 use files::remove_if_there;
 use files::remove_unused;
 use files::write_slot_file;
+pub use found::FoundSlot;
+pub use found::Owner;
+pub use found::find;
 
 /// An arena that could not be read, kept.
 const UNREADABLE_ARENA_FILE: &str = "arena.unreadable";
@@ -90,50 +94,6 @@ pub struct Slot {
     ring_lock: Option<SlotLock>,
     /// None where the directory could not be made so far.
     spool_lock: Option<SlotLock>,
-}
-
-/// Whether the process whose slot it is runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Owner {
-    /// It holds the slot's lock.
-    Alive,
-    /// Nobody holds the lock: the next process of the name takes the slot over.
-    Dead,
-    /// The lock could not be looked at, and why.
-    Unknown(String),
-}
-
-/// A slot that was found, whoever owns it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FoundSlot {
-    /// The application's name.
-    pub name: String,
-    /// Whose slot it is, or was.
-    pub instance: InstanceId,
-    /// The directory of the spool.
-    pub spool_dir: PathBuf,
-    /// Bytes of the arena; none where it is gone or out of reach.
-    pub arena_bytes: Option<u64>,
-    /// Its process.
-    pub owner: Owner,
-}
-
-/// Every slot below the spool root `root`, by name and instance. Takes nothing, changes nothing; other
-/// files and directories are passed over.
-///
-/// # Errors
-///
-/// When `root` cannot be listed.
-pub fn find(root: &Path) -> io::Result<Vec<FoundSlot>> {
-    let mut names: Vec<_> =
-        fs::read_dir(root)?.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
-    names.sort_unstable();
-    let mut found = Vec::new();
-    for name in names {
-        let roots = Roots { ring: root.to_owned(), spool: root.to_owned(), name };
-        found.extend(roots.instances().into_iter().map(|instance| roots.look_at(instance)));
-    }
-    Ok(found)
 }
 
 impl Roots {
@@ -217,23 +177,6 @@ impl Roots {
         match read_slot_file(&spool_dir) {
             Ok((_, owner)) => owner != process::token(),
             Err(_) => !is_empty_but_for_the_lock(&spool_dir),
-        }
-    }
-
-    fn look_at(&self, instance: InstanceId) -> FoundSlot {
-        let spool_dir = self.spool_dir(instance);
-        let arena = self.recorded_ring_dir(instance).join(ARENA_FILE);
-        let owner = match SlotLock::probe(&spool_dir) {
-            Ok(true) => Owner::Alive,
-            Ok(false) => Owner::Dead,
-            Err(error) => Owner::Unknown(error.to_string()),
-        };
-        FoundSlot {
-            name: self.name.clone(),
-            instance,
-            spool_dir,
-            arena_bytes: fs::symlink_metadata(arena).ok().map(|metadata| metadata.len()),
-            owner,
         }
     }
 
