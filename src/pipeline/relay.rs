@@ -252,7 +252,8 @@ impl Relay {
     }
 
     /// Takes a batch; the number under which [`Relay::progress`] knows it. It survives a crash of this process from
-    /// now on, and what `spool.sync` says. Blocks only where a segment is allocated or synced.
+    /// now on, and what `spool.sync` says; with `spool.memory_bytes_max` above zero only while the disk takes files.
+    /// Blocks only where a segment is allocated or synced.
     ///
     /// # Errors
     ///
