@@ -159,7 +159,7 @@ impl Receiver {
                 let relay = start_relay(forward, &options, clock, &control)?;
                 let counters = relay.counters();
                 let forwarder = Forwarder::new(relay, forward.acknowledge, &options);
-                (Sink::Forward(forwarder), Some(counters))
+                (Sink::Forward(Box::new(forwarder)), Some(counters))
             }
             None => (Sink::Store(Store::open(&options, clock.moment())?), None),
         };

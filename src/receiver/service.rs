@@ -63,7 +63,7 @@ pub(crate) enum Sink {
     /// In files.
     Store(Store),
     /// At the next hop.
-    Forward(Forwarder),
+    Forward(Box<Forwarder>),
 }
 
 /// The sink with all that stands before it.
