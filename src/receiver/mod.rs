@@ -161,7 +161,10 @@ impl Receiver {
                 let forwarder = Forwarder::new(relay, forward.acknowledge, &options);
                 (Sink::Forward(Box::new(forwarder)), Some(counters))
             }
-            None => (Sink::Store(Store::open(&options, clock.moment())?), None),
+            None => {
+                let store = Store::open(&options, clock.moment())?;
+                (Sink::Store(Box::new(store)), None)
+            }
         };
         let service = Service::new(sink, &options, Arc::clone(&counters));
         let shared = (control, Arc::clone(&counters));
