@@ -82,6 +82,15 @@ choices! {
         /// Nothing; the same as `drop_newest`, named for its use with `ring.full=block`.
         Block = "block",
     }
+    /// How segment files are written (`spool.store`).
+    SpoolStore {
+        /// As the file system allows.
+        Auto = "auto",
+        /// Through a mapping.
+        Mmap = "mmap",
+        /// By `pwrite`.
+        File = "file",
+    }
     /// How we prove who we are (`sasl.mechanism`), in Kafka's spelling.
     SaslMechanism {
         /// Not at all.

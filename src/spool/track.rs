@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use crate::spool::format::DATA_START;
 use crate::spool::ledger::Tally;
-use crate::spool::scan::Source;
 use crate::spool::segment::Segment;
+use crate::spool::segment::SegmentBytes;
 
 /// A segment that is not released yet.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub struct Tracked {
     pub tally: Tally,
     /// Where the instance stood behind its last frame, once all of it was read.
     pub end: Option<Mark>,
+    /// The part that is looked at now, where it is not mapped.
+    pub loaded: Option<SegmentBytes>,
 }
 
 /// Where the bytes of a segment are.
@@ -53,7 +55,7 @@ pub enum Content {
         /// The segment.
         segment: Arc<Segment>,
     },
-    /// The file is gone, or cannot be opened: its records show as a gap.
+    /// The file is gone, or cannot be opened: its records show as a gap. Or all of it was in memory, and has ended.
     Gone,
 }
 
@@ -105,6 +107,7 @@ impl Tracked {
             unresolved: Amount::default(),
             tally: Tally::default(),
             end: None,
+            loaded: None,
         }
     }
 
@@ -133,10 +136,5 @@ impl Tracked {
                 .sum(),
             Content::Live { .. } | Content::Gone => 0,
         }
-    }
-
-    /// Copies of damaged bytes go to the quarantine.
-    pub fn bytes(&self, range: Range<usize>) -> &[u8] {
-        self.segment().map_or(&[], |segment| segment.bytes(range))
     }
 }

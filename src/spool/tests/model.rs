@@ -39,7 +39,13 @@ struct Entry {
     resolution: Option<Resolution>,
 }
 
+/// The quota of five segments.
+fn options_of(store: StoreKind) -> Options {
+    Options { store: Some(store), ..options(5) }
+}
+
 struct Model {
+    store: StoreKind,
     dir: tempfile::TempDir,
     writer: Writer,
     reader: Reader,
@@ -52,12 +58,12 @@ struct Model {
 }
 
 impl Model {
-    fn new() -> Self {
+    fn new(store: StoreKind) -> Self {
         let dir = private_dir().unwrap();
-        let (writer, reader) = create(dir.path(), INSTANCE, &options(5)).unwrap();
+        let (writer, reader) = create(dir.path(), INSTANCE, &options_of(store)).unwrap();
         let (entries, open) = (Vec::new(), Vec::new());
         let (published, handed_out, ring, bindings) = (0, 0, 0, 0);
-        Self { dir, writer, reader, entries, published, handed_out, open, ring, bindings }
+        Self { store, dir, writer, reader, entries, published, handed_out, open, ring, bindings }
     }
 
     fn apply(&mut self, operation: Operation) {
@@ -67,7 +73,7 @@ impl Model {
                 self.writer.publish();
                 self.published = self.entries.len();
             }
-            Operation::Prepare => self.writer.prepare(),
+            Operation::Prepare => self.writer.prepare(Moment(0)),
             Operation::Next => self.next(),
             Operation::Bind(index) => self.bind(index),
             Operation::Resolve(index, how) => {
@@ -161,7 +167,7 @@ impl Model {
     /// A new process on `dir`: every committed batch is published, none is handed out.
     fn recover(&mut self, dir: tempfile::TempDir) {
         self.open.clear();
-        let recovered = recover(dir.path(), &options(5)).unwrap();
+        let recovered = recover(dir.path(), &options_of(self.store)).unwrap();
         assert_eq!(recovered.instance, INSTANCE);
         assert_eq!(recovered.report.set_aside, []);
         assert!(!recovered.report.ledger_lost && !recovered.report.tail_unknown);
@@ -198,8 +204,11 @@ impl Model {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn it_does_what_a_list_does(operations in prop::collection::vec(operation(), 1..250)) {
-        let mut model = Model::new();
+    fn it_does_what_a_list_does(
+        operations in prop::collection::vec(operation(), 1..250),
+        is_file: bool,
+    ) {
+        let mut model = Model::new(if is_file { StoreKind::File } else { StoreKind::Mapped });
         for operation in operations {
             model.apply(operation);
         }
