@@ -30,6 +30,7 @@ use crate::spool::types::Resolution;
 use crate::spool::types::SpoolError;
 use crate::spool::types::Totals;
 
+mod ahead;
 mod walk;
 
 /// The reading half of a spool. `Send`, used by one thread at a time.
@@ -49,6 +50,8 @@ pub struct Reader {
     mark: Mark,
     /// What was released is unknown: the first good item says where the account starts.
     account_unknown: bool,
+    /// Number of the segment whose last piece reading ahead goes on with; none where nothing was skipped.
+    ahead: Option<u64>,
     /// What the dead process had numbered, until the last segment it left was read.
     recovered_end: Option<Mark>,
     /// How far the writer had published when it was last asked.
@@ -89,6 +92,7 @@ impl Reader {
             reading: 0,
             mark,
             account_unknown: ledger.account_unknown,
+            ahead: None,
             published: 0,
             damages: VecDeque::new(),
             error: None,
@@ -168,6 +172,9 @@ impl Reader {
         // First: it makes the counts at least as new.
         let unread_bytes = self.unread_bytes();
         let (records, batches) = self.shared.counts();
+        let (records_ahead, batches_ahead, _) = self.read_ahead();
+        let (records_unread, batches_unread) =
+            (records.saturating_sub(self.mark.record), batches.saturating_sub(self.mark.batches));
         Totals {
             records,
             batches,
@@ -175,8 +182,8 @@ impl Reader {
             unconfirmed: tally.unconfirmed,
             dropped: tally.dropped,
             damaged: tally.damaged,
-            stored_records: unresolved.records + records.saturating_sub(self.mark.record),
-            stored_batches: unresolved.batches + batches.saturating_sub(self.mark.batches),
+            stored_records: unresolved.records + records_unread.saturating_sub(records_ahead),
+            stored_batches: unresolved.batches + batches_unread.saturating_sub(batches_ahead),
             stored_bytes: unresolved.bytes + unread_bytes,
         }
     }
@@ -202,11 +209,12 @@ impl Reader {
     /// Accounts for all segments as released, for a spool that is drained and will be removed.
     pub(super) fn release_all(&mut self) -> Result<(), SpoolError> {
         let Some(newest) = self.tracked.back() else { return Ok(()) };
+        let mark = self.newest_mark();
         let mut ledger = Ledger {
             released_through: newest.number,
-            next_group: self.mark.group,
-            records: self.mark.record,
-            batches: self.mark.batches,
+            next_group: mark.group,
+            records: mark.record,
+            batches: mark.batches,
             account_unknown: false,
             ..self.ledger
         };
@@ -295,7 +303,8 @@ impl Reader {
 
     fn unread_bytes(&self) -> u64 {
         let left: u64 = self.tracked.iter().map(Tracked::unread_bytes).sum();
-        left + self.shared.published().saturating_sub(self.live_read())
+        let (_, _, ahead) = self.read_ahead();
+        left + self.shared.published().saturating_sub(self.live_read() + ahead)
     }
 }
 
