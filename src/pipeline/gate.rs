@@ -10,12 +10,16 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+/// Called whenever more batches are resolved.
+pub type Watcher = Box<dyn Fn() + Send + Sync>;
+
 /// See the module's head.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Gate {
     requested: AtomicU64,
     state: Mutex<State>,
     changed: Condvar,
+    watcher: Option<Watcher>,
 }
 
 #[derive(Debug, Default)]
@@ -29,6 +33,11 @@ struct State {
 }
 
 impl Gate {
+    /// A gate that also calls `watcher`, from the sender's thread, when more batches are resolved.
+    pub fn watched_by(watcher: Watcher) -> Self {
+        Self { watcher: Some(watcher), ..Self::default() }
+    }
+
     /// Asks the batcher to seal everything accepted so far; to be waited for with [`Gate::wait`].
     pub fn request(&self) -> u64 {
         // AcqRel: partner is `requested`; what the caller logged before is visible to the batcher.
@@ -57,7 +66,24 @@ impl Gate {
         if state.resolved_through.is_none_or(|through| through < batch) {
             state.resolved_through = Some(batch);
             self.changed.notify_all();
+            drop(state);
+            if let Some(watcher) = &self.watcher {
+                watcher();
+            }
         }
+    }
+
+    /// Every batch up to this one is resolved; none where not even the first is.
+    pub fn resolved_through(&self) -> Option<u64> {
+        self.lock().resolved_through
+    }
+
+    /// Waits until every batch up to `batch` is resolved; false where `deadline` passes first.
+    pub fn wait_through(&self, batch: u64, deadline: Duration) -> bool {
+        let is_pending = |state: &mut State| state.resolved_through < Some(batch);
+        let waited = self.changed.wait_timeout_while(self.lock(), deadline, is_pending);
+        let (_state, timed_out) = waited.unwrap_or_else(PoisonError::into_inner);
+        !timed_out.timed_out()
     }
 
     /// Waits until everything accepted before `request` is resolved; false where `deadline` passes first.
@@ -99,6 +125,22 @@ mod tests {
         let nothing_new = gate.request();
         gate.serve(nothing_new, Some(7));
         assert!(gate.wait(nothing_new, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_watcher_is_told_of_progress_only() {
+        let calls = std::sync::Arc::new(AtomicU64::new(0));
+        let seen = calls.clone();
+        let gate = Gate::watched_by(Box::new(move || {
+            seen.fetch_add(1, Ordering::Relaxed);
+        }));
+        assert_eq!(gate.resolved_through(), None);
+        assert!(!gate.wait_through(0, Duration::ZERO), "the first batch has number 0");
+        for batch in [0, 4, 4, 2] {
+            gate.resolve(batch);
+        }
+        assert_eq!((gate.resolved_through(), calls.load(Ordering::Relaxed)), (Some(4), 2));
+        assert!(gate.wait_through(4, Duration::ZERO) && !gate.wait_through(5, Duration::ZERO));
     }
 
     #[test]

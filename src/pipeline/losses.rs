@@ -93,6 +93,17 @@ impl Losses {
         self.ranges.push((loss, true));
     }
 
+    /// Why the record with this number was given up, if it was and is remembered; for those of one instance.
+    pub fn reason_of(&self, number: u64) -> Option<DropReason> {
+        let losses = self.ranges.iter().map(|(loss, _)| loss);
+        losses.filter(|loss| (loss.first_record..loss.end()).contains(&number)).find_map(|loss| {
+            match loss.cause {
+                Cause::Dropped(reason) => Some(reason),
+                Cause::Damaged => None,
+            }
+        })
+    }
+
     /// Whether there is something to report.
     pub fn is_news(&self) -> bool {
         self.ranges.iter().any(|(_, is_news)| *is_news)

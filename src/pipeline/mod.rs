@@ -57,6 +57,7 @@ pub mod mapping;
 mod placement;
 mod prepare;
 mod pressure;
+pub mod relay;
 mod sender;
 pub mod slots;
 mod stop;

@@ -15,7 +15,7 @@ use crate::sys::memory;
 
 const MIB: u64 = 1 << 20;
 /// The arena by default: min(32 MiB, a quarter of the free tmpfs, a sixteenth of the memory limit).
-const ARENA_BYTES_MAX: u64 = 32 * MIB;
+pub const ARENA_BYTES_MAX: u64 = 32 * MIB;
 /// Below this an arena is of no use; a smaller share of what is free is rounded up to it.
 const ARENA_BYTES_MIN: u64 = MIB;
 /// The spool by default, where it lies in memory: min(64 MiB, half of what is free).
@@ -29,12 +29,7 @@ pub fn make_arena(
     settings: &Settings,
 ) -> Result<(Arena, ring::Options, bool), StartError> {
     let bytes = settings.ring.bytes_max.unwrap_or_else(|| automatic_arena_bytes(slot));
-    let options = ring::Options {
-        bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
-        threads_max: settings.ring.threads_max,
-        reserve_percent: settings.ring.reserve_percent,
-        record_bytes_max: usize::try_from(settings.ring.record_bytes_max).unwrap_or(usize::MAX),
-    };
+    let options = ring_options(settings, bytes);
     let description = Arena::layout(&options, slot.instance());
     let bytes = description.arena_bytes() as u64;
     let (mapping, is_private) = match Mapping::create(&slot.arena_path(), bytes) {
@@ -45,6 +40,16 @@ pub fn make_arena(
         }
     };
     Ok((Arena::create(mapping, description, &options), options, is_private))
+}
+
+/// The bounds of an arena of so many bytes.
+pub fn ring_options(settings: &Settings, bytes: u64) -> ring::Options {
+    ring::Options {
+        bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+        threads_max: settings.ring.threads_max,
+        reserve_percent: settings.ring.reserve_percent,
+        record_bytes_max: usize::try_from(settings.ring.record_bytes_max).unwrap_or(usize::MAX),
+    }
 }
 
 fn automatic_arena_bytes(slot: &Slot) -> u64 {

@@ -24,6 +24,11 @@ impl Control {
         self.waker.wake()
     }
 
+    /// Has the loop look at what may have come.
+    pub fn wake(&self) -> io::Result<()> {
+        self.waker.wake()
+    }
+
     /// The deadline, once it was asked to stop.
     pub fn stop_by(&self) -> Option<Moment> {
         self.stop_by.get().copied()

@@ -29,7 +29,6 @@ use crate::receiver::connection::Received;
 use crate::receiver::control::Control;
 use crate::receiver::listener;
 use crate::receiver::options::Options;
-use crate::receiver::options::Sync;
 use crate::receiver::service::ServeError;
 use crate::receiver::service::Service;
 use crate::receiver::slab::Slab;
@@ -37,6 +36,8 @@ use crate::receiver::stats;
 use crate::receiver::stats::Counters;
 use crate::receiver::stats::Refusal;
 use crate::receiver::store::StoreError;
+
+mod held;
 
 pub(crate) const WAKE: Token = Token(0);
 const LISTEN: Token = Token(1);
@@ -126,7 +127,12 @@ impl EventLoop {
         loop {
             // Unwind safety: what a panic may have left half done is dropped, or read anew from the files.
             match catch_unwind(AssertUnwindSafe(|| self.run())) {
-                Ok(ended) => return Ok(ended?),
+                Ok(ended) => {
+                    let now = self.clock.moment();
+                    let deadline = self.control.stop_by().unwrap_or(now);
+                    self.service.stop(deadline.since(now));
+                    return Ok(ended?);
+                }
                 Err(_panic) => {
                     stats::add(&self.counters.panics, 1);
                     self.start_over()?;
@@ -161,8 +167,6 @@ impl EventLoop {
         while !self.connections.is_empty() && self.control.stop_by() > Some(self.clock.moment()) {
             self.turn(&mut events)?;
         }
-        // Nobody waits for an answer any more; what failed is counted.
-        let _in_doubt = self.service.sync();
         Ok(())
     }
 
@@ -185,6 +189,7 @@ impl EventLoop {
             }
         }
         self.sync_if_due(now);
+        self.take_answers(now);
         if self.next_tick.is_some_and(|tick| tick <= now) {
             self.tick(now);
         }
@@ -196,7 +201,10 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         let next = self.next_tick.into_iter().chain(self.next_sync).chain(self.control.stop_by());
-        next.min().map(|moment| moment.since(self.clock.moment()))
+        let next = next.min().map(|moment| moment.since(self.clock.moment()));
+        // A relay's spool may have to be synced without an event.
+        let forwarding = self.options.forward.as_ref().map(|_| FAST_TICK);
+        next.into_iter().chain(forwarding).min()
     }
 
     fn accept(&mut self, now: Moment) {
@@ -324,37 +332,6 @@ impl EventLoop {
                 self.holding.push(index);
             }
             connection.frame_handled(frame_bytes, now);
-        }
-    }
-
-    /// Syncs when the policy says so, and lets go the answers that waited for it.
-    fn sync_if_due(&mut self, now: Moment) {
-        let owed = !self.holding.is_empty() || self.service.needs_sync();
-        match self.options.sync {
-            Sync::None => return,
-            Sync::Batch if !owed => return,
-            Sync::Batch => {}
-            Sync::Interval(interval) => {
-                let due = self.next_sync.is_some_and(|sync| sync <= now);
-                if !due {
-                    if owed && self.next_sync.is_none() {
-                        self.next_sync = Some(now.after(interval));
-                    }
-                    return;
-                }
-                self.next_sync = None;
-            }
-        }
-        let in_doubt = self.service.sync();
-        for index in std::mem::take(&mut self.holding) {
-            let Some(connection) = self.connections.get_mut(index) else { continue };
-            let released = connection.replies.release(&in_doubt);
-            if released.is_err() || connection.flush(now).is_err() {
-                self.close(index, &End::Gone);
-            } else {
-                // It may have been left unread for its answers' sake.
-                self.enqueue(index);
-            }
         }
     }
 

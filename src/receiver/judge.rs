@@ -45,6 +45,7 @@ impl Judge {
                 .map_err(|error| reason(&error))?;
         Ok(Incoming {
             bytes,
+            header,
             record_count: header.record_count.cast_unsigned(),
             producer: ProducerBatch::of(&header),
         })

@@ -7,6 +7,9 @@
 //!   '---- replies <---- (sync, if acknowledgements wait for it) <-----------------'
 //! ```
 //!
+//! With [`Options::forward`] it is a relay: batches go on as they are, through a spool of its own, and `forward`
+//! stands in the place of `store`.
+//!
 //! One thread does it all. It may be embedded: start any number of receivers in a
 //! process, each with an address and a directory of its own.
 //!
@@ -19,6 +22,7 @@ mod connection;
 mod control;
 mod dedupe;
 mod event_loop;
+mod forward;
 mod judge;
 mod listener;
 mod options;
@@ -46,14 +50,22 @@ use mio::Poll;
 use mio::Waker;
 
 use crate::clock::Clock;
+use crate::pipeline::StartError;
+use crate::pipeline::relay::Relay;
 use crate::receiver::control::Control;
 use crate::receiver::event_loop::EventLoop;
+use crate::receiver::forward::Forwarder;
 use crate::receiver::service::Service;
+use crate::receiver::service::Sink;
 use crate::receiver::stats::Counters;
 use crate::receiver::store::Store;
+use crate::stats::Counters as SendCounters;
 
+pub use forward::Acknowledge;
+pub use forward::Forward;
 pub use options::Options;
 pub use options::Sync;
+pub use stats::Forwarded;
 pub use stats::Refusal;
 pub use stats::Stats;
 pub use store::StoreError;
@@ -79,6 +91,9 @@ pub enum ReceiverError {
         #[source]
         error: io::Error,
     },
+    /// What batches are forwarded through cannot be made.
+    #[error("cannot forward: {0}")]
+    Forward(#[from] StartError),
     /// The operating system refused a thread, or readiness events.
     #[error("the receiver cannot run: {0}")]
     Io(#[from] io::Error),
@@ -92,6 +107,7 @@ pub enum ReceiverError {
 pub struct Receiver {
     local_addr: SocketAddr,
     counters: Arc<Counters>,
+    forwarding: Option<Arc<SendCounters>>,
     stopper: Stopper,
     thread: Option<JoinHandle<Result<(), ReceiverError>>>,
 }
@@ -122,7 +138,6 @@ impl Receiver {
     pub fn start(options: Options) -> Result<Self, ReceiverError> {
         options.check().map_err(ReceiverError::Options)?;
         let clock = Clock::start();
-        let store = Store::open(&options, clock.moment())?;
         let address = options.listen;
         let listen = |error| ReceiverError::Listen { address, error };
         let listener = listener::listen(address).map_err(listen)?;
@@ -131,13 +146,22 @@ impl Receiver {
         let control = Arc::new(Control::new(Waker::new(poll.registry(), event_loop::WAKE)?));
         let counters = Arc::new(Counters::default());
         let stopper = Stopper { clock, control: Arc::clone(&control) };
-        let service = Service::new(store, &options, Arc::clone(&counters));
+        let (sink, forwarding) = match &options.forward {
+            Some(forward) => {
+                let relay = start_relay(forward, &options, clock, &control)?;
+                let counters = relay.counters();
+                let forwarder = Forwarder::new(relay, forward.acknowledge, &options);
+                (Sink::Forward(forwarder), Some(counters))
+            }
+            None => (Sink::Store(Store::open(&options, clock.moment())?), None),
+        };
+        let service = Service::new(sink, &options, Arc::clone(&counters));
         let shared = (control, Arc::clone(&counters));
         let event_loop = EventLoop::new(poll, listener, service, options, clock, shared)?;
         let thread = std::thread::Builder::new()
             .name("logdrive-recv".to_owned())
             .spawn(move || event_loop.run_supervised())?;
-        Ok(Self { local_addr, counters, stopper, thread: Some(thread) })
+        Ok(Self { local_addr, counters, forwarding, stopper, thread: Some(thread) })
     }
 
     /// The address it listens on, with the real port.
@@ -147,7 +171,9 @@ impl Receiver {
 
     /// What was counted since the start. Does not block.
     pub fn stats(&self) -> Stats {
-        self.counters.snapshot()
+        let forwarding = self.forwarding.as_ref();
+        let forwarded = forwarding.map(|counters| Forwarded::of(&counters.sender()));
+        Stats { forwarded, ..self.counters.snapshot() }
     }
 
     /// A handle that stops it, for a signal handler's thread say.
@@ -181,6 +207,21 @@ impl Receiver {
             None => Ok(()),
         }
     }
+}
+
+fn start_relay(
+    forward: &Forward,
+    options: &Options,
+    clock: Clock,
+    control: &Arc<Control>,
+) -> Result<Relay, ReceiverError> {
+    let mut settings =
+        forward.config.settings().map_err(|error| ReceiverError::Options(error.to_string()))?;
+    settings.spool.dir.get_or_insert_with(|| options.dir.clone());
+    let control = Arc::clone(control);
+    // The wake-up cannot fail on a descriptor that is open as long as the control exists.
+    let on_progress = move || drop(control.wake());
+    Ok(Relay::start(Arc::new(settings), clock, on_progress)?)
 }
 
 impl Drop for Receiver {

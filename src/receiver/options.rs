@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::batch;
 use crate::batch::Validation;
+use crate::receiver::forward::Forward;
 
 /// When a batch counts as stored, and so when it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -27,6 +28,9 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Directory of the segment files; created (0700) if it is missing.
     pub dir: PathBuf,
+    /// Where batches go on to; then `dir` is the relay's spool (unless `spool.dir` is set), nothing is stored for
+    /// readers, and `sync` must be [`Sync::None`]: `spool.sync` says how durable the spool is.
+    pub forward: Option<Forward>,
     /// Host and port that clients are told to use; by default the address they connected to.
     pub advertise: Option<(String, u16)>,
     /// How durable a batch is before it is acknowledged. Default [`Sync::None`].
@@ -74,6 +78,7 @@ impl Options {
         Self {
             listen,
             dir: dir.into(),
+            forward: None,
             advertise: None,
             sync: Sync::default(),
             validate: Validation::Records,
@@ -100,6 +105,11 @@ impl Options {
             Sync::None | Sync::Batch => Duration::from_millis(1),
             Sync::Interval(interval) => interval,
         };
+        if self.forward.is_some() && self.sync != Sync::None {
+            return Err(
+                "sync must be none where batches are forwarded: set spool.sync in the URL".into()
+            );
+        }
         check("sync", interval.as_millis(), 1, 5_000)?;
         check("segment_bytes", self.segment_bytes.into(), 1 << 20, (1 << 31) - 1)?;
         check("segment_age (s)", self.segment_age.as_secs().into(), 1, u128::MAX)?;

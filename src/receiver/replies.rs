@@ -1,6 +1,6 @@
 //! Answers of one connection, in the order of its requests.
 //!
-//! An answer to Produce may have to wait for a sync; what comes after it waits behind it, since
+//! An answer to Produce may have to wait for a sync or for the next hop; what comes after it waits behind it, since
 //! Kafka answers in order. Knows when an answer may leave, not how bytes are sent. Invariant: an
 //! answer that was held is written only after [`Replies::release`], which says what the sync did
 //! not save.
@@ -74,8 +74,7 @@ impl Replies {
     /// Adds an answer to Produce, which waits for [`Replies::release`] if `hold`.
     pub fn push(&mut self, reply: ProduceReply, hold: bool) -> Result<(), EncodeError> {
         if hold || !self.held.is_empty() {
-            let partitions: usize = reply.topics.iter().map(|topic| topic.partitions.len()).sum();
-            self.held_bytes += partitions * HELD_PARTITION_BYTES;
+            self.held_bytes += held_bytes(&reply);
             self.held.push_back(Held::Produce(reply));
             return Ok(());
         }
@@ -95,6 +94,32 @@ impl Replies {
             }
         }
         Ok(())
+    }
+
+    /// Lets go the answers whose batches the next hop has answered for, in order; `answer_for` says what it said. False
+    /// where there were none.
+    pub fn release_answered(
+        &mut self,
+        answer_for: impl Fn(&Placed) -> Option<Result<(), ErrorCode>>,
+    ) -> Result<bool, EncodeError> {
+        let before = self.held.len();
+        while let Some(held) = self.held.pop_front() {
+            match held {
+                Held::Encoded(bytes) => {
+                    self.held_bytes -= bytes.len();
+                    self.ready.extend_from_slice(&bytes);
+                }
+                Held::Produce(mut reply) => {
+                    if !take_answers(&mut reply, &answer_for) {
+                        self.held.push_front(Held::Produce(reply));
+                        break;
+                    }
+                    self.held_bytes -= held_bytes(&reply);
+                    encode(&reply, &mut self.ready)?;
+                }
+            }
+        }
+        Ok(self.held.len() < before)
     }
 
     /// Bytes that may be sent now.
@@ -128,6 +153,35 @@ impl Replies {
     pub fn is_empty(&self) -> bool {
         self.ready.is_empty() && self.held.is_empty()
     }
+}
+
+/// About what an answer takes in memory while it is held.
+fn held_bytes(reply: &ProduceReply) -> usize {
+    let partitions: usize = reply.topics.iter().map(|topic| topic.partitions.len()).sum();
+    partitions * HELD_PARTITION_BYTES
+}
+
+/// Puts the next hop's answers into the reply; false, and nothing changed, where one is still missing.
+fn take_answers(
+    reply: &mut ProduceReply,
+    answer_for: impl Fn(&Placed) -> Option<Result<(), ErrorCode>>,
+) -> bool {
+    let mut answers = Vec::new();
+    for placed in reply.topics.iter().flat_map(|topic| &topic.placed) {
+        match placed.as_ref().map(&answer_for) {
+            Some(Some(answer)) => answers.push(answer),
+            Some(None) => return false,
+            // Refused before it was placed.
+            None => answers.push(Ok(())),
+        }
+    }
+    let partitions = reply.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+    for (partition, answer) in partitions.zip(answers) {
+        if let Err(code) = answer {
+            partition.outcome = Err(code);
+        }
+    }
+    true
 }
 
 fn fail_what_is_in_doubt(reply: &mut ProduceReply, in_doubt: &[InDoubt]) {
@@ -214,6 +268,28 @@ mod tests {
         let in_doubt = [elsewhere, InDoubt { partition: 7, offsets: 10..20 }];
         replies.release(&in_doubt).unwrap();
         assert_eq!(answers(&replies), [(1, 0), (2, 56), (3, 56), (4, 0)]);
+    }
+
+    #[test]
+    fn answers_wait_for_the_next_hop_in_order_and_pass_its_refusals_on() {
+        let mut replies = Replies::default();
+        for (correlation_id, base_offset) in [(1, 0), (2, 10), (3, 20)] {
+            replies.push(reply(correlation_id, base_offset), true).unwrap();
+        }
+        let answer_for = |known: &'static [(u64, Result<(), ErrorCode>)]| {
+            move |placed: &Placed| {
+                let found = known.iter().find(|(number, _)| *number == placed.base_offset);
+                found.map(|(_, answer)| *answer)
+            }
+        };
+        replies.release_answered(answer_for(&[(10, Ok(()))])).unwrap();
+        assert!(replies.sendable().is_empty(), "the first one is not answered");
+        let two = &[(0, Ok(())), (10, Err(ErrorCode::InvalidRecord))];
+        replies.release_answered(answer_for(two)).unwrap();
+        assert_eq!(answers(&replies), [(1, 0), (2, 87)]);
+        replies.release_answered(answer_for(&[(20, Ok(()))])).unwrap();
+        assert_eq!(answers(&replies), [(1, 0), (2, 87), (3, 0)]);
+        assert!(!replies.is_holding() && replies.held_bytes == 0);
     }
 
     #[test]

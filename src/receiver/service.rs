@@ -1,9 +1,11 @@
-//! What a receiver does with one request: the broker's own answers, and batches into the store.
+//! What a receiver does with one request: the broker's own answers, and batches into the store or on to the next
+//! hop.
 //!
 //! Each batch is judged, placed and counted. Knows neither sockets nor when answers leave.
 //! Invariant: what is refused was not written.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::ids::Moment;
 use crate::inspect::layout;
@@ -15,6 +17,7 @@ use crate::proto::kafka::broker::PartitionReply;
 use crate::proto::kafka::errors::ErrorCode;
 use crate::proto::kafka::wire::EncodeError;
 use crate::proto::kafka::wire::produce::TopicData;
+use crate::receiver::forward::Forwarder;
 use crate::receiver::judge::Judge;
 use crate::receiver::options::Options;
 use crate::receiver::options::Sync;
@@ -47,20 +50,31 @@ pub(crate) enum ServeError {
 #[cfg(test)]
 pub(crate) const PANICS: &str = "panics";
 
-/// The store with all that stands before it.
+/// Where batches end up.
+pub(crate) enum Sink {
+    /// In files.
+    Store(Store),
+    /// At the next hop.
+    Forward(Forwarder),
+}
+
+/// The sink with all that stands before it.
 pub(crate) struct Service {
-    store: Store,
+    sink: Sink,
     judge: Judge,
     counters: Arc<Counters>,
-    /// Whether acknowledgements wait for a sync.
+    /// Whether acknowledgements wait for a sync, or the next hop.
     hold: bool,
     answer: Vec<u8>,
 }
 
 impl Service {
-    pub fn new(store: Store, options: &Options, counters: Arc<Counters>) -> Self {
-        let hold = options.sync != Sync::None;
-        Self { store, judge: Judge::new(options), counters, hold, answer: Vec::new() }
+    pub fn new(sink: Sink, options: &Options, counters: Arc<Counters>) -> Self {
+        let hold = match &sink {
+            Sink::Store(_) => options.sync != Sync::None,
+            Sink::Forward(forwarder) => forwarder.holds(),
+        };
+        Self { sink, judge: Judge::new(options), counters, hold, answer: Vec::new() }
     }
 
     /// Carries out the request in `frame` and adds its answer to `replies`.
@@ -89,19 +103,44 @@ impl Service {
     /// Finds out anew what is stored, after a panic; what was appended and not synced is.
     pub fn start_over(&mut self, options: &Options, now: Moment) -> Result<(), StoreError> {
         self.judge = Judge::new(options);
-        self.store.read_again(options, now)
+        match &mut self.sink {
+            Sink::Store(store) => store.read_again(options, now),
+            // A batch is taken in one step; what is in the spool is whole.
+            Sink::Forward(_) => Ok(()),
+        }
     }
 
     /// Makes everything that was appended durable; what could not be made so is returned.
     pub fn sync(&mut self) -> Vec<InDoubt> {
-        let in_doubt = self.store.sync();
+        let Sink::Store(store) = &mut self.sink else { return Vec::new() };
+        let in_doubt = store.sync();
         stats::add(&self.counters.storage_errors, in_doubt.len() as u64);
         in_doubt
     }
 
     /// Whether [`Service::sync`] has anything to do or to report.
     pub fn needs_sync(&self) -> bool {
-        self.store.needs_sync()
+        match &self.sink {
+            Sink::Store(store) => store.needs_sync(),
+            Sink::Forward(_) => false,
+        }
+    }
+
+    /// Where batches go on to a next hop: its answers, and what is to be done now and then.
+    pub fn forwarder(&mut self) -> Option<&mut Forwarder> {
+        match &mut self.sink {
+            Sink::Store(_) => None,
+            Sink::Forward(forwarder) => Some(forwarder),
+        }
+    }
+
+    /// Ends the sink; whatever is not done by `deadline` is left to who comes next.
+    pub fn stop(mut self, deadline: Duration) {
+        // Nobody waits for an answer any more; what failed is counted.
+        let _in_doubt = self.sync();
+        if let Sink::Forward(forwarder) = self.sink {
+            let _left_to_the_next = forwarder.stop(deadline);
+        }
     }
 
     fn append(&mut self, request: &Append<'_>, now: Moment) -> ProduceReply {
@@ -150,8 +189,13 @@ impl Service {
         let batch = self.judge.judge(records)?;
         #[cfg(test)]
         assert_ne!(topic, PANICS, "a defect, for the test of what follows");
-        let placed = match self.store.append(topic, &batch, now) {
+        let appended = match &mut self.sink {
+            Sink::Store(store) => store.append(topic, &batch, now),
+            Sink::Forward(forwarder) => forwarder.append(topic, &batch),
+        };
+        let placed = match appended {
             Ok(placed) => placed,
+            Err(AppendError::TooLarge) => return Err(Refusal::TooLarge),
             Err(AppendError::TooManyTopics) => return Err(Refusal::TooManyTopics),
             Err(AppendError::Storage(_)) => {
                 stats::add(&self.counters.storage_errors, 1);
@@ -219,7 +263,7 @@ mod tests {
             let mut options = Options::new("127.0.0.1:0".parse().unwrap(), dir.path().join("r"));
             options.sync = sync;
             let store = Store::open(&options, Moment(0)).unwrap();
-            let mut service = Service::new(store, &options, Arc::default());
+            let mut service = Service::new(Sink::Store(store), &options, Arc::default());
             let broker = Broker::new("127.0.0.1".to_owned(), 1, |_| true);
             let mut replies = Replies::default();
             let batch = batch_of(1, 0, 3, crate::batch::Codec::None);

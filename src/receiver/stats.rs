@@ -5,6 +5,8 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+use crate::stats::SenderStats;
+
 macro_rules! refusals {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal;)+) => {
         /// Why a batch was not stored or a connection was closed.
@@ -96,6 +98,7 @@ impl Counters {
             duplicates: load(&self.duplicates),
             storage_errors: load(&self.storage_errors),
             panics: load(&self.panics),
+            forwarded: None,
             refused: Refusal::ALL
                 .iter()
                 .map(|reason| (*reason, load(&self.refused[*reason as usize])))
@@ -130,8 +133,32 @@ pub struct Stats {
     pub storage_errors: u64,
     /// Panics that were caught; every one is a defect worth a report. All connections ended with it.
     pub panics: u64,
+    /// What became of it, where it is forwarded.
+    pub forwarded: Option<Forwarded>,
     /// What was refused, by reason; reasons that never occurred are left out.
     pub refused: Vec<(Refusal, u64)>,
+}
+
+/// What a relay did with the records that it took, and with those that earlier relays of its name left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    /// Records that the next hop acknowledged.
+    pub delivered: u64,
+    /// Records that it refused for good.
+    pub dropped: u64,
+    /// Records that wait.
+    pub stored: u64,
+}
+
+impl Forwarded {
+    pub(crate) fn of(sender: &SenderStats) -> Self {
+        let dropped: u64 = sender.dropped.iter().map(|(_, count)| count).sum();
+        Self {
+            delivered: sender.delivered + sender.adopted_delivered,
+            dropped: dropped + sender.adopted_dropped,
+            stored: sender.stored,
+        }
+    }
 }
 
 impl Stats {

@@ -15,6 +15,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
+use crate::batch::Header;
 use crate::ids::Moment;
 use crate::inspect::layout;
 use crate::inspect::layout::TopicPartition;
@@ -60,6 +61,8 @@ impl StoreError {
 pub(crate) struct Incoming<'a> {
     /// Header and body, 61 bytes or more.
     pub bytes: &'a [u8],
+    /// The header, checked.
+    pub header: Header,
     /// Offsets it takes up.
     pub record_count: u32,
     /// What its producer calls it, where that is idempotent.
@@ -79,6 +82,8 @@ pub(crate) struct Placed {
 pub(crate) enum AppendError {
     #[error("the topic would be one more than topics_max")]
     TooManyTopics,
+    #[error("the batch is too large to be stored")]
+    TooLarge,
     #[error("the disk refused the batch: {0}")]
     Storage(#[from] io::Error),
 }

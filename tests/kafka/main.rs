@@ -14,3 +14,4 @@ mod moved;
 mod peers;
 mod real;
 mod records;
+mod relay;

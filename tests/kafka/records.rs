@@ -25,7 +25,7 @@ impl Arrived {
         let mut by_writer: BTreeMap<String, Vec<(u32, u64)>> = BTreeMap::new();
         for record in consumed {
             let value = std::str::from_utf8(&record.value).unwrap();
-            if value.starts_with("logdrive: ") && value.contains("were given up") {
+            if value.starts_with("logdrive: ") && value.contains(" were lost ") {
                 continue;
             }
             let mut words = value.split(' ');

@@ -4,7 +4,6 @@
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use crate::namespace::Namespace;
@@ -231,6 +230,7 @@ mod zookeeper {
     use std::io::Write;
     use std::process::Child;
     use std::process::ChildStdout;
+    use std::process::Command;
     use std::process::Stdio;
 
     /// tests/peers/zookeeper.py; ends with its standard input.

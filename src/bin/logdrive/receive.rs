@@ -1,15 +1,23 @@
 //! `logdrive receive`: a receiver until it is told to stop.
 
 use std::error::Error;
+use std::ffi::OsStr;
 use std::io;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::net::ToSocketAddrs;
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use logdrive::batch::Validation;
+use logdrive::config::Config;
+use logdrive::config::ConfigError;
+use logdrive::config::URL;
+use logdrive::receiver::Acknowledge;
+use logdrive::receiver::Forward;
+use logdrive::receiver::Forwarded;
 use logdrive::receiver::Options;
 use logdrive::receiver::Receiver;
 use logdrive::receiver::Stats;
@@ -51,10 +59,26 @@ pub struct Arguments {
     /// Begin a new file after this many seconds.
     #[arg(long, value_name = "S", default_value_t = 7 * 24 * 3600)]
     segment_age: u64,
+    /// Send what is received on to this URL instead of storing it, as receivers://next:9092 or
+    /// kafka://broker:9092; --dir then holds what waits. Options go into the URL; see
+    /// docs/receivers.md.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["sync", "segment_bytes", "segment_age"])]
+    forward: Option<String>,
+    /// What an acknowledgement promises of a forwarded record: "delivered" that the next hop has
+    /// acknowledged it; "stored" that it is in our own spool.
+    #[arg(long, value_name = "delivered|stored", value_enum, default_value_t = ForwardAck::Delivered,
+          requires = "forward")]
+    forward_ack: ForwardAck,
     /// How much of a batch is checked before it is stored: its header and checksum, or every
     /// record.
     #[arg(long, value_enum, default_value_t = Validate::Records)]
     validate: Validate,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ForwardAck {
+    Delivered,
+    Stored,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -64,7 +88,13 @@ enum Validate {
 }
 
 pub fn run(arguments: Arguments) -> Result<Outcome, Box<dyn Error>> {
+    let forward = arguments.forward.map(|url| forward(&url, &arguments.dir)).transpose()?;
+    let acknowledge = match arguments.forward_ack {
+        ForwardAck::Delivered => Acknowledge::Delivered,
+        ForwardAck::Stored => Acknowledge::Stored,
+    };
     let options = Options {
+        forward: forward.map(|config| Forward { config, acknowledge }),
         advertise: arguments.advertise,
         sync: arguments.sync,
         segment_bytes: arguments.segment_bytes,
@@ -83,6 +113,21 @@ pub fn run(arguments: Arguments) -> Result<Outcome, Box<dyn Error>> {
     let stats = receiver.wait()?;
     output::remark(format_args!("{}", summary(&stats)));
     Ok(Outcome::Good)
+}
+
+/// The next hop's configuration: the URL over the environment over a relay's defaults. A topic in it would mean
+/// nothing, so none is asked for.
+fn forward(url: &str, dir: &Path) -> Result<Config, ConfigError> {
+    let mut config = Config::new();
+    let defaults =
+        [("LOGDRIVE_NAME", OsStr::new("relay")), ("LOGDRIVE_SPOOL_DIR", dir.as_os_str())];
+    config.load_environment(defaults)?;
+    config.load_environment(std::env::vars_os())?;
+    let (place, query) = url.split_once('?').unwrap_or((url, ""));
+    let has_topic = place.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
+    let topic = if has_topic { "" } else { "/any" };
+    config.set(URL, &format!("{place}{topic}?{query}"))?;
+    Ok(config)
 }
 
 fn stop_on(mut signals: Signals, stopper: Stopper) -> io::Result<()> {
@@ -106,6 +151,9 @@ fn summary(stats: &Stats) -> String {
         "received {records} records in {batches} batches, {bytes} bytes, {duplicates} repeats, \
          over {connections} connections"
     );
+    if let Some(Forwarded { delivered, dropped, stored }) = &stats.forwarded {
+        text.push_str(&format!("; forwarded {delivered}, waiting {stored}, given up {dropped}"));
+    }
     for (reason, count) in &stats.refused {
         text.push_str(&format!("; refused {}: {count}", reason.name()));
     }
