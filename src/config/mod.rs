@@ -37,6 +37,7 @@ pub use crate::config::choices::Discovery;
 pub use crate::config::choices::Format;
 pub use crate::config::choices::RingFull;
 pub use crate::config::choices::SpoolFull;
+pub use crate::config::choices::SpoolOrder;
 pub use crate::config::choices::SpoolSync;
 pub use crate::config::choices::Timestamps;
 pub use crate::config::error::ConfigError;

@@ -12,6 +12,7 @@ use crate::config::choices::Discovery;
 use crate::config::choices::Format;
 use crate::config::choices::RingFull;
 use crate::config::choices::SpoolFull;
+use crate::config::choices::SpoolOrder;
 use crate::config::choices::SpoolSync;
 use crate::config::choices::Timestamps;
 use crate::config::option::OptionSpec;
@@ -132,6 +133,15 @@ options! {
         /// refused with `SPOOL_FULL`; then the rings fill. `ring.full` decides whether who is
         /// not admitted is refused or waits.
         full: SpoolFull = ("spool.full", "drop_oldest", choice(SpoolFull::NAMES));
+        /// What goes first after an outage: `strict` the oldest, so that fresh records wait until
+        /// the backlog is delivered; `fresh_first` what was logged lately, while the backlog (what
+        /// waited for more than one to two seconds, and what dead processes left) gets
+        /// `spool.backlog_share`. The order of records is then given up between the two, also
+        /// within a thread, a key or a partition, and kept within each.
+        order: SpoolOrder = ("spool.order", "strict", choice(SpoolOrder::NAMES));
+        /// Percentage of the bytes that the backlog gets with `spool.order=fresh_first` while there
+        /// are fresh records too. What one of the two does not use is the other's.
+        backlog_share: u32 = ("spool.backlog_share", "20", count(1, 90));
         /// What survives a power cut: `batch` all that was stored, a duration all that is older
         /// than it, `none` what the kernel happened to write. A crash of the process alone loses
         /// nothing with any of them. Other than `none` it needs `spool.dir`.

@@ -17,6 +17,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::Acks;
 use crate::config::Settings;
+use crate::config::SpoolOrder;
 use crate::config::TargetMode;
 use crate::ids::Moment;
 use crate::pipeline::gate::Gate;
@@ -44,6 +45,7 @@ mod spaces;
 use cluster::Inquiry;
 use connection::Connection;
 use flights::Flights;
+use flights::FreshFirst;
 use flights::OWN;
 use hosts::Hosts;
 use spaces::Producer;
@@ -113,6 +115,10 @@ impl Sender {
         let window = settings.fleet.lane_batches_in_flight_max as usize;
         let now = clock.moment();
         let resolver = Resolver::new(poller.waker());
+        let order = match settings.spool.order {
+            SpoolOrder::Strict => None,
+            SpoolOrder::FreshFirst => Some(FreshFirst::new(settings.spool.backlog_share)),
+        };
         Self {
             fleet: Fleet::new(now, fleet_options(&settings), seed),
             spaces: Spaces::new(settings.target.mode, window, is_idempotent),
@@ -129,7 +135,7 @@ impl Sender {
             hosts,
             endpoints,
             connections: Vec::new(),
-            flights: Flights::new(own),
+            flights: Flights::new(own, order),
             tally: report::Tally::default(),
             resolved_at: None,
             read_buffer: vec![0; lanes::READ_BYTES],
