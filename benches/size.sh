@@ -19,7 +19,7 @@ edition = "2024"
 crate-type = ["cdylib"]
 
 [dependencies]
-logdrive = { path = "$root" }
+logdrive = { path = "$root", default-features = false }
 
 [profile.release]
 lto = "fat"

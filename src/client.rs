@@ -64,6 +64,17 @@ impl Client {
         Ok(Self { shared: Arc::new(Shared { calls }), logger })
     }
 
+    /// Whether [`Client::start`] would find its configuration right and a place for its files; makes an
+    /// empty slot and removes it, and starts no thread. For bindings that start a client at its first record.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::start`].
+    #[doc(hidden)]
+    pub fn probe(config: &Config) -> Result<(), Error> {
+        Lineage::probe(&config.settings()?).map_err(|error| Error::new(Code::Io, error.to_string()))
+    }
+
     /// The logger of another stream: the Kafka topic `name`. The same name gives the same stream.
     ///
     /// Takes a lock; get loggers once, not per record.
@@ -72,20 +83,32 @@ impl Client {
     ///
     /// `InvalidArgument` where Kafka would refuse the name, `TooManyStreams` beyond 64.
     pub fn stream(&self, name: &str) -> Result<Logger, Error> {
-        let is_legal = !name.is_empty()
-            && name.len() <= 249
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
-            && !matches!(name, "." | "..");
-        if !is_legal {
-            let detail = format!(
-                "stream name '{name}': use 1 to 249 of A-Z a-z 0-9 . _ -, and neither . nor .."
-            );
-            return Err(Error::new(Code::InvalidArgument, detail));
-        }
+        Self::check_stream_name(name)?;
         let calls = &self.shared.calls;
         let node = calls.lineage().node_for_record().ok_or(Error::from(Code::Starting))?;
         let stream = node.stream(name).ok_or(Error::from(Code::TooManyStreams))?;
         Ok(Logger::new(calls.clone(), stream))
+    }
+
+    /// Whether [`Client::stream`] would take this name. For bindings that start a client later than they
+    /// are told of its streams.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument`, with what is allowed.
+    #[doc(hidden)]
+    pub fn check_stream_name(name: &str) -> Result<(), Error> {
+        let is_legal = !name.is_empty()
+            && name.len() <= 249
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+            && !matches!(name, "." | "..");
+        if is_legal {
+            return Ok(());
+        }
+        let detail = format!(
+            "stream name '{name}': use 1 to 249 of A-Z a-z 0-9 . _ -, and neither . nor .."
+        );
+        Err(Error::new(Code::InvalidArgument, detail))
     }
 
     /// Waits until everything accepted before the call was acknowledged (or accounted for).
@@ -96,10 +119,36 @@ impl Client {
     ///
     /// `DeadlineExceeded`: nothing is lost by it, the records are still stored.
     pub fn flush(&self, deadline: Duration) -> Result<(), Error> {
+        self.flush_in_steps(deadline, deadline, || true)
+    }
+
+    /// As [`Client::flush`], asking every `step` whether to go on. For bindings whose host has to look at
+    /// its signals during a long wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::flush`], also where `go_on` said no.
+    #[doc(hidden)]
+    pub fn flush_in_steps(
+        &self,
+        deadline: Duration,
+        step: Duration,
+        mut go_on: impl FnMut() -> bool,
+    ) -> Result<(), Error> {
         let Some(node) = self.node() else { return Ok(()) };
         // The lock is given back before the wait.
         let request = node.pipeline().request_flush();
-        if request.wait(deadline) { Ok(()) } else { Err(Code::DeadlineExceeded.into()) }
+        let mut rest = deadline;
+        loop {
+            let patience = rest.min(step);
+            if request.wait(patience) {
+                return Ok(());
+            }
+            rest -= patience;
+            if rest.is_zero() || !go_on() {
+                return Err(Code::DeadlineExceeded.into());
+            }
+        }
     }
 
     /// The figures as they are now. Takes a lock and allocates; not for the call path.

@@ -18,6 +18,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::ids::StreamId;
+use crate::pipeline;
 use crate::pipeline::Pipeline;
 use crate::pipeline::StartError;
 use crate::ring::Registry;
@@ -108,6 +109,11 @@ impl Lineage {
         let clock = Clock::start();
         let first = Node::start(&settings, clock, std::slice::from_ref(&settings.topic))?;
         Ok(Self { first, clock, settings, is_closed: AtomicBool::new(false) })
+    }
+
+    /// Whether a pipeline would find a place for its files; starts nothing.
+    pub(crate) fn probe(settings: &Settings) -> Result<(), StartError> {
+        pipeline::probe(settings)
     }
 
     /// The checked configuration.

@@ -78,6 +78,8 @@ pub struct ReceiverStats {
     pub bytes: u64,
     /// How often a lane to it failed.
     pub failures: u64,
+    /// Why, the last time; empty where none did. Never holds a secret.
+    pub last_failure: String,
 }
 
 /// What the sender's side knows; replaced as a whole.
@@ -111,6 +113,16 @@ pub struct SenderStats {
     pub retries: u64,
     /// Connections that were moved by the rebinding rules.
     pub rebinds: u64,
+    /// Whether servers' certificates are believed without a look (`tls.insecure_skip_verification`).
+    pub tls_unverified: bool,
+    /// Whether passwords or tokens are sent without encryption (`sasl.insecure_cleartext`).
+    pub sasl_cleartext: bool,
+    /// How often changed certificates, passwords or tokens were taken over.
+    pub credentials_reloads: u64,
+    /// How often they could not be read or used; what was known before was used on.
+    pub credentials_failures: u64,
+    /// Why, if the last look at them failed. Never holds a secret.
+    pub credentials_failure: String,
     /// How often the discovery (`discovery`) gave no list; what was known stayed in use.
     pub discovery_failures: u64,
     /// By receiver.

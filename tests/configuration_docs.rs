@@ -36,6 +36,7 @@ name is an error that names the nearest known one, also for an environment varia
 |---|---|
 | `kafka` | bootstrap servers of one cluster; each partition's leader gets its batches |
 | `receivers` | independent receivers, any of which takes any batch |
+| `kafka+tls`, `receivers+tls` | the same over TLS; docs/security.md says what is verified |
 
 At least one host, at most 256; a missing port is 9092; IPv6 addresses stand in brackets. The topic is
 required. `%XX` escapes are decoded in topic and parameters (`&` is written `%26`); `+` is a plus. A user or

@@ -75,6 +75,11 @@ const COMMAND: &[&str] = &[
 const UNSAFE_IN: &[&str] =
     &["src/sys/", "src/sys.rs", "src/ring/raw.rs", "bindings/c/", "tests/fork.rs"];
 
+/// Where rustls may be told whom to trust, other than by its own verification.
+const VERIFIERS_IN: &[&str] = &["src/transport/tls/config.rs", "src/transport/tls/unverified.rs"];
+/// Written in two pieces, so that this file passes its own check.
+const VERIFIERS: &[&str] = &[concat!("ServerCert", "Verifier"), concat!("danger", "ous()")];
+
 /// Where an atomic ordering may be chosen.
 const ORDERINGS_IN: &[&str] = &[
     "src/sys/",
@@ -90,6 +95,7 @@ const ORDERINGS_IN: &[&str] = &[
     "src/receiver/",
     "src/bin/",
     "bindings/c/",
+    "bindings/python/",
 ];
 
 const ORDERINGS: &[&str] = &["Relaxed", "Acquire", "Release", "AcqRel", "SeqCst"];
@@ -189,11 +195,19 @@ impl<'a> Source<'a> {
                 self.imports(at),
                 self.unsafe_code(at),
                 self.ordering(at),
+                self.verifier(at),
             ];
             let place = format!("{}:{}", self.path, at + 1);
             problems.extend(found.into_iter().flatten().map(|text| format!("{place}: {text}")));
         }
         problems
+    }
+
+    fn verifier(&self, at: usize) -> Option<String> {
+        let is_allowed = VERIFIERS_IN.contains(&self.path);
+        let found = VERIFIERS.iter().find(|word| self.code[at].contains(**word));
+        let found = found.filter(|_| !is_allowed)?;
+        Some(format!("{found} only in {VERIFIERS_IN:?} (docs/security.md)"))
     }
 
     fn head(&self) -> Option<String> {

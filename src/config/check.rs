@@ -2,11 +2,13 @@
 //!
 //! Runs before anything is started. Owns every rule that involves two options.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::choices::Acks;
 use crate::config::choices::Codec;
 use crate::config::choices::Discovery;
+use crate::config::choices::SaslMechanism;
 use crate::config::choices::SpoolSync;
 use crate::config::error::ConfigError;
 use crate::config::settings::Settings;
@@ -21,6 +23,8 @@ pub(super) fn check(settings: &Settings) -> Result<(), ConfigError> {
     check_spool(settings)?;
     check_times(settings)?;
     check_session(settings)?;
+    check_tls(settings)?;
+    check_sasl(settings)?;
     check_lanes(settings)?;
     check_discovery(settings)
 }
@@ -126,6 +130,95 @@ fn check_session(settings: &Settings) -> Result<(), ConfigError> {
         ),
         Acks::Leader | Acks::None => Ok(()),
     }
+}
+
+fn check_tls(settings: &Settings) -> Result<(), ConfigError> {
+    let tls = &settings.tls;
+    let shown = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let given = [
+        ("tls.ca_file", shown(&tls.ca_file)),
+        ("tls.certificate_file", shown(&tls.certificate_file)),
+        ("tls.key_file", shown(&tls.key_file)),
+        ("tls.server_name", tls.server_name.clone()),
+        (
+            "tls.insecure_skip_verification",
+            tls.insecure_skip_verification.then(|| "true".to_owned()),
+        ),
+    ];
+    if !settings.target.tls {
+        let needless = given.iter().find_map(|(name, value)| Some((*name, value.as_ref()?)));
+        return match needless {
+            Some(option) => contradiction(
+                option,
+                ("url", format!("{}://", settings.target.mode.scheme())),
+                "only the schemes kafka+tls:// and receivers+tls:// encrypt",
+            ),
+            None => Ok(()),
+        };
+    }
+    match (&tls.certificate_file, &tls.key_file) {
+        (Some(_), Some(_)) | (None, None) => {}
+        (Some(certificate), None) => {
+            return contradiction(
+                ("tls.certificate_file", certificate.display()),
+                ("tls.key_file", "(unset)"),
+                "a certificate is of no use without its key",
+            );
+        }
+        (None, Some(key)) => {
+            return contradiction(
+                ("tls.key_file", key.display()),
+                ("tls.certificate_file", "(unset)"),
+                "a key is of no use without its certificate",
+            );
+        }
+    }
+    match &tls.ca_file {
+        Some(authorities) if tls.insecure_skip_verification => contradiction(
+            ("tls.insecure_skip_verification", true),
+            ("tls.ca_file", authorities.display()),
+            "nobody would look at the authorities; leave one of the two out",
+        ),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn check_sasl(settings: &Settings) -> Result<(), ConfigError> {
+    let sasl = &settings.sasl;
+    let mechanism = ("sasl.mechanism", sasl.mechanism.name());
+    let sources = |file: bool, other: bool| file as u8 + other as u8;
+    let passwords = sources(sasl.password_file.is_some(), sasl.password_variable.is_some());
+    let tokens = sources(sasl.token_file.is_some(), sasl.token_command.is_some());
+    let has_user = sasl.username.is_some();
+    let advice = match sasl.mechanism {
+        SaslMechanism::None if has_user || passwords + tokens > 0 => {
+            "the credentials would not be used; name a mechanism"
+        }
+        SaslMechanism::None => return Ok(()),
+        SaslMechanism::Plain | SaslMechanism::ScramSha256 | SaslMechanism::ScramSha512
+            if !has_user || passwords != 1 || tokens > 0 =>
+        {
+            "it takes sasl.username and one of sasl.password_file and sasl.password_variable"
+        }
+        SaslMechanism::OauthBearer if has_user || passwords > 0 || tokens != 1 => {
+            "it takes one of sasl.token_file and sasl.token_command, and nothing else"
+        }
+        SaslMechanism::Plain | SaslMechanism::OauthBearer
+            if !settings.target.tls && !sasl.insecure_cleartext =>
+        {
+            return contradiction(
+                mechanism,
+                ("url", format!("{}://", settings.target.mode.scheme())),
+                "the secret would travel in the clear: use a scheme with +tls, or \
+                 sasl.insecure_cleartext=true where nobody can listen",
+            );
+        }
+        SaslMechanism::Plain
+        | SaslMechanism::ScramSha256
+        | SaslMechanism::ScramSha512
+        | SaslMechanism::OauthBearer => return Ok(()),
+    };
+    contradiction(mechanism, ("the options", "sasl.*"), advice)
 }
 
 fn check_lanes(settings: &Settings) -> Result<(), ConfigError> {

@@ -89,6 +89,19 @@ choices! {
         /// What was logged lately; what has waited gets its share beside it.
         FreshFirst = "fresh_first",
     }
+    /// How we prove who we are (`sasl.mechanism`), in Kafka's spelling.
+    SaslMechanism {
+        /// Not at all.
+        None = "none",
+        /// User and password.
+        Plain = "PLAIN",
+        /// A proof of the password with SHA-256.
+        ScramSha256 = "SCRAM-SHA-256",
+        /// A proof of the password with SHA-512.
+        ScramSha512 = "SCRAM-SHA-512",
+        /// A token that somebody else issued.
+        OauthBearer = "OAUTHBEARER",
+    }
     /// Who says where the receivers are (`discovery`).
     Discovery {
         /// The URL: its hosts are the receivers, or a cluster's bootstrap servers.

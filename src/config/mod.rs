@@ -36,6 +36,7 @@ pub use crate::config::choices::Codec;
 pub use crate::config::choices::Discovery;
 pub use crate::config::choices::Format;
 pub use crate::config::choices::RingFull;
+pub use crate::config::choices::SaslMechanism;
 pub use crate::config::choices::SpoolFull;
 pub use crate::config::choices::SpoolOrder;
 pub use crate::config::choices::SpoolSync;
@@ -50,8 +51,10 @@ pub use crate::config::table::ClientSettings;
 pub use crate::config::table::FleetSettings;
 pub use crate::config::table::OPTIONS;
 pub use crate::config::table::RingSettings;
+pub use crate::config::table::SaslSettings;
 pub use crate::config::table::SessionSettings;
 pub use crate::config::table::SpoolSettings;
+pub use crate::config::table::TlsSettings;
 pub use crate::config::table::TransportSettings;
 pub use crate::config::value::Accepts;
 pub use crate::config::value::Kind;
@@ -91,8 +94,8 @@ impl Config {
 
     /// The defaults and a URL: `scheme://host:port,host:port/topic?name=value&name=value`.
     ///
-    /// Schemes are `kafka` and `receivers`. A host without a port has 9092; IPv6 addresses stand
-    /// in brackets; `%XX` escapes are decoded in the topic and in the parameters, `+` is a plus.
+    /// Schemes are `kafka` and `receivers`, and the same with `+tls`. A host without a port has 9092;
+    /// IPv6 addresses stand in brackets; `%XX` escapes are decoded in the topic and in the parameters, `+` is a plus.
     /// At most 64 KiB and 256 hosts.
     ///
     /// # Errors

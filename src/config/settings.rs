@@ -9,9 +9,11 @@ use crate::config::table::BatchSettings;
 use crate::config::table::ClientSettings;
 use crate::config::table::FleetSettings;
 use crate::config::table::RingSettings;
+use crate::config::table::SaslSettings;
 use crate::config::table::SessionSettings;
 use crate::config::table::SpoolSettings;
 use crate::config::table::StreamSettings;
+use crate::config::table::TlsSettings;
 use crate::config::table::TransportSettings;
 
 /// Where batches go.
@@ -19,6 +21,8 @@ use crate::config::table::TransportSettings;
 pub struct Target {
     /// What kind of place the hosts are.
     pub mode: TargetMode,
+    /// Whether connections are encrypted: the scheme ends in `+tls`.
+    pub tls: bool,
     /// Names or addresses (IPv6 without its brackets) with their ports; at least one, no two alike.
     pub hosts: Vec<(String, u16)>,
 }
@@ -36,7 +40,7 @@ impl TargetMode {
     /// Every mode.
     pub const ALL: &'static [TargetMode] = &[TargetMode::Kafka, TargetMode::Receivers];
 
-    /// The URL scheme.
+    /// The URL scheme, which may be followed by `+tls`.
     pub const fn scheme(self) -> &'static str {
         match self {
             TargetMode::Kafka => "kafka",
@@ -66,6 +70,10 @@ pub struct Settings {
     pub fleet: FleetSettings,
     /// Connections and names.
     pub transport: TransportSettings,
+    /// Encryption.
+    pub tls: TlsSettings,
+    /// Who we are.
+    pub sasl: SaslSettings,
 }
 
 impl Settings {
@@ -90,13 +98,28 @@ pub(super) struct Groups {
     pub(super) session: SessionSettings,
     pub(super) fleet: FleetSettings,
     pub(super) transport: TransportSettings,
+    pub(super) tls: TlsSettings,
+    pub(super) sasl: SaslSettings,
 }
 
 impl Groups {
     /// The settings, if there is a topic; every URL brings one.
     pub(super) fn with_target(self, target: Target) -> Option<Settings> {
-        let Self { stream, client, ring, batch, spool, session, fleet, transport } = self;
+        let Self { stream, client, ring, batch, spool, session, fleet, transport, tls, sasl } =
+            self;
         let topic = stream.topic?;
-        Some(Settings { target, topic, client, ring, batch, spool, session, fleet, transport })
+        Some(Settings {
+            target,
+            topic,
+            client,
+            ring,
+            batch,
+            spool,
+            session,
+            fleet,
+            transport,
+            tls,
+            sasl,
+        })
     }
 }

@@ -11,6 +11,7 @@ use crate::config::choices::Codec;
 use crate::config::choices::Discovery;
 use crate::config::choices::Format;
 use crate::config::choices::RingFull;
+use crate::config::choices::SaslMechanism;
 use crate::config::choices::SpoolFull;
 use crate::config::choices::SpoolOrder;
 use crate::config::choices::SpoolSync;
@@ -255,6 +256,56 @@ options! {
         /// connect and every move anyway.
         resolve_interval: Duration = ("resolve.interval", "30s", duration(1_000, 3_600_000));
     }
+
+    /// Encrypted connections: with the schemes `kafka+tls://` and `receivers+tls://`, and only there.
+    "TLS" tls: TlsSettings {
+        /// PEM file with the authorities that a server's certificate must come from.
+        ca_file: Option<PathBuf> =
+            ("tls.ca_file", "", Accepts::or_unset(Kind::Path, "the authorities that the system trusts"));
+        /// PEM file with our certificate and those between it and its authority, for servers that
+        /// ask for one. Needs `tls.key_file`.
+        certificate_file: Option<PathBuf> =
+            ("tls.certificate_file", "", Accepts::or_unset(Kind::Path, "none is shown"));
+        /// PEM file with the key of `tls.certificate_file`; keep it at mode 0600.
+        key_file: Option<PathBuf> = ("tls.key_file", "", Accepts::or_unset(Kind::Path, "none"));
+        /// The name that a server's certificate must hold, where it is not the host of the URL (or, in
+        /// Kafka mode, the host that a broker advertises).
+        server_name: Option<String> =
+            ("tls.server_name", "", Accepts::or_unset(SERVER_NAME, "the host connected to"));
+        /// Believes any certificate: whoever can reach between us and the server can read and change
+        /// everything. For experiments only; `Snapshot` and its JSON show it as `tls_unverified`.
+        insecure_skip_verification: bool =
+            ("tls.insecure_skip_verification", "false", Accepts::of(Kind::Flag));
+        /// How often the files above, and the files and commands of `sasl`, are read again. What changed
+        /// in a way that can be used (certificate and key match) is used from then on, and the lanes
+        /// that stand are moved to it one by one.
+        reload_interval: Duration = ("credentials.reload_interval", "30s", duration(100, 86_400_000));
+    }
+
+    /// Who we are to a broker or receiver that asks. A secret is never a value: it comes from a file, an
+    /// environment variable or a command.
+    "SASL" sasl: SaslSettings {
+        /// How we prove who we are, in Kafka's spelling.
+        mechanism: SaslMechanism = ("sasl.mechanism", "none", choice(SaslMechanism::NAMES));
+        /// The user, for PLAIN and SCRAM.
+        username: Option<String> = ("sasl.username", "", Accepts::or_unset(USERNAME, "none"));
+        /// File whose first line is the password; keep it at mode 0600.
+        password_file: Option<PathBuf> =
+            ("sasl.password_file", "", Accepts::or_unset(Kind::Path, "see sasl.password_variable"));
+        /// Name of the environment variable that holds the password.
+        password_variable: Option<String> =
+            ("sasl.password_variable", "", Accepts::or_unset(VARIABLE, "see sasl.password_file"));
+        /// File whose first line is the token, for OAUTHBEARER.
+        token_file: Option<PathBuf> =
+            ("sasl.token_file", "", Accepts::or_unset(Kind::Path, "see sasl.token_command"));
+        /// Command that prints the token, run by `sh -c` in a thread of its own every
+        /// `credentials.reload_interval`, at most 30 s at a time. The host sees a child process.
+        token_command: Option<String> =
+            ("sasl.token_command", "", Accepts::or_unset(COMMAND, "see sasl.token_file"));
+        /// Lets PLAIN and OAUTHBEARER send the password or token over a connection without TLS, where
+        /// everybody on the way can read it.
+        insecure_cleartext: bool = ("sasl.insecure_cleartext", "false", Accepts::of(Kind::Flag));
+    }
 }
 
 const NAME: Accepts =
@@ -271,6 +322,25 @@ pub(super) const TOPIC: Accepts =
 const CLIENT_ID: Accepts = Accepts::of(Kind::Text("1 to 128 printable ASCII characters", |text| {
     (1..=128).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }));
+
+const SERVER_NAME: Kind = Kind::Text("a DNS name or an IP address", |text| {
+    let legal =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':');
+    (1..=253).contains(&text.len()) && text.bytes().all(legal)
+});
+
+const USERNAME: Kind = Kind::Text("1 to 255 bytes without control characters", |text| {
+    (1..=255).contains(&text.len()) && !text.contains(char::is_control)
+});
+
+const VARIABLE: Kind = Kind::Text("1 to 128 of A-Z, a-z, 0-9, `_`", |text| {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    (1..=128).contains(&text.len()) && text.bytes().all(legal)
+});
+
+const COMMAND: Kind = Kind::Text("1 to 4096 bytes without NUL", |text| {
+    (1..=4096).contains(&text.len()) && !text.contains('\0')
+});
 
 const ZOOKEEPER_PATH: Accepts = Accepts::of(Kind::Text(
     "an absolute path of at most 1024 bytes, without an end slash",

@@ -36,7 +36,7 @@ pub(super) fn parse(url: &str) -> Result<Url, ConfigError> {
     let Some((scheme, rest)) = url.split_once("://") else {
         return problem(format!("it has no scheme; known are {}", schemes()));
     };
-    let mode = parse_scheme(scheme)?;
+    let (mode, tls) = parse_scheme(scheme)?;
     let (place, query) = match rest.split_once('?') {
         Some((place, query)) => (place, query),
         None => (rest, ""),
@@ -51,14 +51,20 @@ pub(super) fn parse(url: &str) -> Result<Url, ConfigError> {
     let hosts = parse_hosts(authority)?;
     let topic = decode(path)?;
     if topic.is_empty() {
-        return problem(format!("it names no topic; write {}://{authority}/TOPIC", mode.scheme()));
+        return problem(format!("it names no topic; write {scheme}://{authority}/TOPIC"));
     }
-    Ok(Url { target: Target { mode, hosts }, topic, parameters: parse_query(query)? })
+    Ok(Url { target: Target { mode, tls, hosts }, topic, parameters: parse_query(query)? })
 }
 
-fn parse_scheme(scheme: &str) -> Result<TargetMode, ConfigError> {
-    match TargetMode::ALL.iter().find(|mode| mode.scheme().eq_ignore_ascii_case(scheme)) {
-        Some(mode) => Ok(*mode),
+/// The mode, and whether connections are encrypted.
+fn parse_scheme(scheme: &str) -> Result<(TargetMode, bool), ConfigError> {
+    let lower = scheme.to_ascii_lowercase();
+    let (plain, tls) = match lower.strip_suffix("+tls") {
+        Some(plain) => (plain, true),
+        None => (lower.as_str(), false),
+    };
+    match TargetMode::ALL.iter().find(|mode| mode.scheme() == plain) {
+        Some(mode) => Ok((*mode, tls)),
         None => {
             let scheme = excerpt(scheme);
             problem(format!("the scheme `{scheme}` is not supported; known are {}", schemes()))
@@ -68,7 +74,7 @@ fn parse_scheme(scheme: &str) -> Result<TargetMode, ConfigError> {
 
 fn schemes() -> String {
     let names: Vec<_> = TargetMode::ALL.iter().map(|mode| mode.scheme()).collect();
-    names.join(", ")
+    format!("{}, and the same with +tls", names.join(", "))
 }
 
 fn parse_hosts(authority: &str) -> Result<Vec<(String, u16)>, ConfigError> {
@@ -155,8 +161,21 @@ mod tests {
         let hosts = vec![("h1".to_owned(), 9093), ("h2".to_owned(), 9092)];
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let parameters = vec![pair("linger", "5ms"), pair("codec", "lz4")];
-        let target = Target { mode: TargetMode::Receivers, hosts };
+        let target = Target { mode: TargetMode::Receivers, tls: false, hosts };
         assert_eq!(url, Url { target, topic: "app-logs".to_owned(), parameters });
+    }
+
+    #[test]
+    fn the_scheme_says_whether_connections_are_encrypted() {
+        for (url, mode, tls) in [
+            ("kafka://h/t", TargetMode::Kafka, false),
+            ("kafka+tls://h/t", TargetMode::Kafka, true),
+            ("Receivers+TLS://h/t", TargetMode::Receivers, true),
+        ] {
+            let target = parse(url).unwrap().target;
+            assert_eq!((target.mode, target.tls), (mode, tls), "{url}");
+        }
+        assert!(message("kafka+ssl://h/t").contains("kafka, receivers, and the same with +tls"));
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Kind {
 impl fmt::Display for Accepts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(meaning) = self.unset {
-            let zero = if matches!(self.kind, Kind::Path) { "unset" } else { "0" };
+            let zero = if matches!(self.kind, Kind::Path | Kind::Text(..)) { "unset" } else { "0" };
             write!(f, "{zero} ({meaning}) or ")?;
         }
         match self.kind {

@@ -21,6 +21,8 @@ use crate::config::Settings;
 use crate::pipeline::adoption::Adoption;
 use crate::pipeline::batcher::Batcher;
 use crate::pipeline::batcher::Links;
+use crate::pipeline::credentials::CredentialsError;
+use crate::pipeline::credentials::Watch;
 use crate::pipeline::encode::Encoder;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
@@ -49,6 +51,7 @@ mod adopt;
 mod adoption;
 mod batcher;
 mod commit;
+mod credentials;
 pub mod encode;
 mod gate;
 mod handover;
@@ -74,6 +77,9 @@ pub enum StartError {
     /// No spool could be made.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// Certificates, passwords or tokens cannot be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// The codec's level is out of its range.
     #[error(transparent)]
     Level(#[from] LevelError),
@@ -110,6 +116,7 @@ struct Stores {
     encode: encode::Options,
     encoders: Vec<Encoder>,
     poller: Poller,
+    credentials: Watch,
     arena: Arc<Arena>,
     ring: ring::Options,
     arena_is_private: bool,
@@ -124,12 +131,13 @@ impl Stores {
             .map(|_| Encoder::new(encode.clone()))
             .collect::<Result<Vec<_>, _>>()?;
         let poller = Poller::new().map_err(StartError::io("watch sockets"))?;
+        let credentials = Watch::start(settings, poller.waker())?;
         let spool_options = prepare::spool_options(slot, settings)?;
         let (arena, ring, arena_is_private) = prepare::make_arena(slot, settings)?;
         let (writer, reader) = spool::create(slot.spool_dir(), slot.instance(), &spool_options)?;
         let spool = (spool_options, writer, reader);
         let arena = Arc::new(arena);
-        Ok(Self { encode, encoders, poller, arena, ring, arena_is_private, spool })
+        Ok(Self { encode, encoders, poller, credentials, arena, ring, arena_is_private, spool })
     }
 }
 
@@ -139,17 +147,26 @@ struct BatcherThread {
     adoption: Adoption,
 }
 
+/// Whether there is a place for a slot: makes an empty one and removes it. Starts nothing.
+pub fn probe(settings: &Settings) -> Result<(), StartError> {
+    let slot = roots(settings).create()?;
+    // One that cannot be removed is empty, and removed by the next process of the name.
+    let _left_behind = slot.remove();
+    Ok(())
+}
+
+fn roots(settings: &Settings) -> Roots {
+    let (ring, spool) = (&settings.ring, &settings.spool);
+    Roots::new(ring.dir.as_deref(), spool.dir.as_deref(), &settings.client.name)
+}
+
 impl Pipeline {
     /// Makes the slot, maps the arena, opens the spool. Touches the disk, not the network.
     ///
     /// Threads start with the first record (see `threads`), or now where dead processes of the name left something.
     /// Where this fails nothing is left behind.
     pub fn start(settings: Arc<Settings>, clock: Clock) -> Result<Self, StartError> {
-        let roots = Roots::new(
-            settings.ring.dir.as_deref(),
-            settings.spool.dir.as_deref(),
-            &settings.client.name,
-        );
+        let roots = roots(&settings);
         let slot = roots.create()?;
         match Stores::make(&slot, &settings) {
             Ok(stores) => Ok(Self::assemble(settings, clock, roots, slot, stores)),
@@ -167,7 +184,8 @@ impl Pipeline {
         slot: Slot,
         stores: Stores,
     ) -> Self {
-        let Stores { encode, encoders, poller, arena, ring, arena_is_private, spool } = stores;
+        let Stores { encode, encoders, poller, credentials, .. } = stores;
+        let Stores { arena, ring, arena_is_private, spool, .. } = stores;
         let (spool_options, writer, reader) = spool;
         let sender_waker = poller.waker();
         let placement = encode.placement.clone();
@@ -208,6 +226,7 @@ impl Pipeline {
             settings,
             clock,
             poller,
+            credentials,
             gate: gate.clone(),
             handover: handover.clone(),
             counters: counters.clone(),

@@ -29,6 +29,7 @@ use crate::pipeline::StartError;
 use crate::pipeline::adopt;
 use crate::pipeline::adoption;
 use crate::pipeline::adoption::Adoption;
+use crate::pipeline::credentials::Watch;
 use crate::pipeline::encode;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
@@ -151,11 +152,12 @@ impl Relay {
     fn start_in(
         slot: &Slot,
         settings: &Settings,
-    ) -> Result<(spool::Options, spool::Writer, spool::Reader, Poller), StartError> {
+    ) -> Result<(spool::Options, spool::Writer, spool::Reader, (Poller, Watch)), StartError> {
         let poller = Poller::new().map_err(StartError::io("watch sockets"))?;
+        let credentials = Watch::start(settings, poller.waker())?;
         let options = prepare::spool_options(slot, settings)?;
         let (writer, reader) = spool::create(slot.spool_dir(), slot.instance(), &options)?;
-        Ok((options, writer, reader, poller))
+        Ok((options, writer, reader, (poller, credentials)))
     }
 
     fn assemble(
@@ -163,7 +165,7 @@ impl Relay {
         clock: Clock,
         (roots, spool_options): (Roots, spool::Options),
         (writer, own): (spool::Writer, Source),
-        poller: Poller,
+        (poller, credentials): (Poller, Watch),
         gate: Arc<Gate>,
     ) -> Result<Self, StartError> {
         let (handover, counters) = (Arc::<Handover>::default(), Arc::<Counters>::default());
@@ -189,6 +191,7 @@ impl Relay {
             settings,
             clock,
             poller,
+            credentials,
             gate: gate.clone(),
             handover: handover.clone(),
             counters: counters.clone(),

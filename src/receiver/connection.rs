@@ -3,20 +3,19 @@
 //! Moves bytes and judges time, which is an argument. Must not know requests or the store.
 
 use std::io;
-use std::io::Read;
+use std::io::IoSlice;
+use std::net::IpAddr;
 use std::time::Duration;
-
-use mio::net::TcpStream;
 
 use crate::ids::Moment;
 use crate::proto::kafka::broker::Broker;
 use crate::proto::kafka::wire::frame;
 use crate::proto::kafka::wire::frame::FrameError;
-use crate::receiver::listener;
 use crate::receiver::options::Options;
 use crate::receiver::receive_buffer::ReceiveBuffer;
 use crate::receiver::replies::Replies;
 use crate::receiver::stats::Refusal;
+use crate::transport::Socket;
 
 /// A begun frame must arrive at this rate, averaged from its first byte.
 const RATE_BYTES_PER_SECOND_MIN: u64 = 1 << 10;
@@ -37,18 +36,21 @@ pub(crate) enum Received {
 /// A whole frame, without its size.
 pub(crate) struct Arrived<'a> {
     pub frame: &'a [u8],
-    pub broker: &'a Broker,
+    pub broker: &'a mut Broker,
     pub replies: &'a mut Replies,
 }
 
 /// One connection.
 pub(crate) struct Connection {
-    pub stream: TcpStream,
+    pub socket: Socket,
+    pub address: IpAddr,
     pub broker: Broker,
     pub replies: Replies,
     /// Whether it is in the loop's queue.
     pub queued: bool,
     input: ReceiveBuffer,
+    /// Whether the connection stands, with TLS's handshake where there is one.
+    stands: bool,
     accepted: Moment,
     /// When bytes last moved in either direction.
     last_moved: Moment,
@@ -61,9 +63,16 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// A connection accepted at `now`.
-    pub fn new(stream: TcpStream, broker: Broker, bytes_max: usize, now: Moment) -> Self {
+    pub fn new(
+        (socket, address): (Socket, IpAddr),
+        broker: Broker,
+        bytes_max: usize,
+        now: Moment,
+    ) -> Self {
         Self {
-            stream,
+            socket,
+            address,
+            stands: false,
             broker,
             replies: Replies::default(),
             queued: false,
@@ -78,23 +87,26 @@ impl Connection {
 
     /// Reads once.
     pub fn receive(&mut self, now: Moment) -> io::Result<Received> {
-        loop {
-            match self.stream.read(self.input.room()) {
-                Ok(0) => return Ok(Received::End),
-                Ok(count) => {
-                    self.input.add(count);
-                    self.last_moved = now;
-                    let (_, arrived) = self.open_frame.get_or_insert((now, 0));
-                    *arrived += count as u64;
-                    return Ok(Received::Bytes);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(Received::Drained);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+        self.stands = self.stands || self.socket.connected()?;
+        if !self.stands {
+            return Ok(Received::Drained);
         }
+        match self.socket.receive(self.input.room())? {
+            Some(0) => Ok(Received::End),
+            Some(count) => {
+                self.input.add(count);
+                self.last_moved = now;
+                let (_, arrived) = self.open_frame.get_or_insert((now, 0));
+                *arrived += count as u64;
+                Ok(Received::Bytes)
+            }
+            None => Ok(Received::Drained),
+        }
+    }
+
+    /// Whether TLS's handshake is not over.
+    pub fn is_handshaking(&self) -> bool {
+        !self.stands
     }
 
     /// The first whole frame, with what it is answered by.
@@ -111,7 +123,7 @@ impl Connection {
     /// Says that a frame of `size` bytes was handled.
     pub fn frame_handled(&mut self, size: usize, now: Moment) {
         self.input.consume(FRAME_PREFIX_BYTES + size);
-        self.served = true;
+        self.served = self.broker.is_passed();
         let rest = self.input.filled().len() as u64;
         self.open_frame = (rest > 0).then_some((now, rest));
     }
@@ -119,17 +131,23 @@ impl Connection {
     /// Sends what can be sent.
     pub fn flush(&mut self, now: Moment) -> io::Result<()> {
         while !self.replies.sendable().is_empty() {
-            match listener::send(&self.stream, self.replies.sendable()) {
-                Ok(count) => {
+            match self.socket.send(&[IoSlice::new(self.replies.sendable())])? {
+                Some(count) => {
                     self.replies.sent(count);
                     self.last_moved = now;
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                None => return Ok(()),
             }
         }
-        Ok(())
+        if self.stands { self.socket.flush() } else { Ok(()) }
+    }
+
+    /// The client is not who it says: no byte of it counts any more, and it goes with its answer.
+    pub fn turn_away(&mut self) {
+        self.ended = true;
+        let rest = self.input.filled().len();
+        self.input.consume(rest);
+        self.open_frame = None;
     }
 
     /// Nothing more will be read; the connection is kept until its answers have left.

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
@@ -17,25 +18,30 @@ use mio::Interest;
 use mio::Poll;
 use mio::Token;
 use mio::net::TcpListener;
+use mio::net::TcpStream;
 
 use crate::clock::Clock;
 use crate::ids::Moment;
 use crate::inspect::layout;
 use crate::proto::kafka::broker::Broker;
+use crate::proto::kafka::broker::BrokerError;
 use crate::proto::kafka::wire::frame::FrameError;
 use crate::receiver::ReceiverError;
+use crate::receiver::connection::Arrived;
 use crate::receiver::connection::Connection;
 use crate::receiver::connection::Received;
 use crate::receiver::control::Control;
-use crate::receiver::listener;
+use crate::receiver::guard::Guard;
 use crate::receiver::options::Options;
 use crate::receiver::service::ServeError;
+use crate::receiver::service::Served;
 use crate::receiver::service::Service;
 use crate::receiver::slab::Slab;
 use crate::receiver::stats;
 use crate::receiver::stats::Counters;
 use crate::receiver::stats::Refusal;
 use crate::receiver::store::StoreError;
+use crate::transport::Socket;
 
 mod held;
 
@@ -63,6 +69,9 @@ enum End {
 impl From<ServeError> for End {
     fn from(error: ServeError) -> Self {
         match error {
+            ServeError::Broker(BrokerError::Unauthenticated) => {
+                Self::Refused(Refusal::Unauthenticated)
+            }
             ServeError::Broker(_) | ServeError::Encode(_) => Self::Refused(Refusal::Malformed),
             ServeError::RefusedWithoutAnswer => Self::Gone,
         }
@@ -83,6 +92,7 @@ pub(crate) struct EventLoop {
     /// Connections with answers that wait for a sync.
     holding: Vec<usize>,
     service: Service,
+    guard: Guard,
     options: Options,
     clock: Clock,
     control: Arc<Control>,
@@ -97,7 +107,7 @@ impl EventLoop {
     pub fn new(
         poll: Poll,
         mut listener: TcpListener,
-        service: Service,
+        (service, guard): (Service, Guard),
         options: Options,
         clock: Clock,
         (control, counters): (Arc<Control>, Arc<Counters>),
@@ -110,6 +120,7 @@ impl EventLoop {
             ready: VecDeque::new(),
             holding: Vec::new(),
             service,
+            guard,
             options,
             clock,
             control,
@@ -209,19 +220,26 @@ impl EventLoop {
 
     fn accept(&mut self, now: Moment) {
         self.accept_again = false;
+        if self.guard.look_again(now).is_err() {
+            stats::add(&self.counters.credentials_failures, 1);
+        }
         loop {
             let accepted = match &self.listener {
                 Some(listener) => listener.accept(),
                 None => return,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((_, peer)) if self.is_crowded(peer.ip()) => {
+                    stats::add(&self.counters.connections, 1);
+                    self.counters.refuse(Refusal::TooManyFromAddress);
+                }
+                Ok((stream, peer)) => {
                     stats::add(&self.counters.connections, 1);
                     if self.connections.len() >= self.options.connections_max {
                         self.refuse_the_least_worthy();
                     }
                     // An error here is the client's going away meanwhile.
-                    let _gone = self.add(stream, now);
+                    let _gone = self.add(stream, peer.ip(), now);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -237,21 +255,29 @@ impl EventLoop {
         }
     }
 
-    fn add(&mut self, mut stream: mio::net::TcpStream, now: Moment) -> io::Result<()> {
-        listener::prepare(&stream)?;
+    /// Whether an address has as many connections as it may.
+    fn is_crowded(&self, address: IpAddr) -> bool {
+        let connections = self.connections.indices().map(|index| &self.connections[index]);
+        let of_it = connections.filter(|connection| connection.address == address).count();
+        of_it >= self.options.connections_per_address_max
+    }
+
+    fn add(&mut self, stream: TcpStream, address: IpAddr, now: Moment) -> io::Result<()> {
+        let mut socket = Socket::accepted(stream)?;
+        self.guard.encrypt(&mut socket)?;
         let (host, port) = match self.options.advertise.clone() {
             Some(advertised) => advertised,
             None => {
-                let local = stream.local_addr()?;
+                let local = socket.local_addr()?;
                 (local.ip().to_string(), local.port())
             }
         };
         let token = Token(FIRST_CONNECTION + self.connections.next_index());
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut stream, token, interest)?;
-        let broker = Broker::new(host, port, layout::check_topic);
+        self.poll.registry().register(socket.source(), token, interest)?;
+        let broker = self.guard.admit(Broker::new(host, port, layout::check_topic));
         let bytes_max = self.options.connection_bytes_max;
-        self.connections.insert(Connection::new(stream, broker, bytes_max, now));
+        self.connections.insert(Connection::new((socket, address), broker, bytes_max, now));
         self.count_open();
         let soon = now.after(FAST_TICK);
         self.next_tick = Some(self.next_tick.map_or(soon, |tick| tick.min(soon)));
@@ -274,6 +300,9 @@ impl EventLoop {
         match self.serve_within_budget(index, now) {
             Ok(true) => self.enqueue(index),
             Ok(false) => {}
+            Err(End::Gone) if self.connections[index].is_handshaking() => {
+                self.close(index, &End::Refused(Refusal::TlsHandshake));
+            }
             Err(end) => self.close(index, &end),
         }
     }
@@ -327,11 +356,15 @@ impl EventLoop {
             }
             let frame_bytes = arrived.frame.len();
             let was_holding = arrived.replies.is_holding();
-            self.service.serve(arrived.frame, arrived.broker, arrived.replies, now)?;
-            if arrived.replies.is_holding() && !was_holding {
+            let Arrived { frame, broker, replies } = arrived;
+            let served = self.service.serve(frame, broker, replies, now)?;
+            if replies.is_holding() && !was_holding {
                 self.holding.push(index);
             }
             connection.frame_handled(frame_bytes, now);
+            if served == Served::TurnedAway {
+                connection.turn_away();
+            }
         }
     }
 
@@ -362,6 +395,9 @@ impl EventLoop {
     fn close(&mut self, index: usize, end: &End) {
         if let End::Refused(refusal) = end {
             self.counters.refuse(*refusal);
+        }
+        if let Some(connection) = self.connections.get_mut(index) {
+            connection.socket.close();
         }
         self.holding.retain(|holding| *holding != index);
         self.connections.remove(index);

@@ -23,6 +23,7 @@ mod control;
 mod dedupe;
 mod event_loop;
 mod forward;
+mod guard;
 mod judge;
 mod listener;
 mod options;
@@ -55,14 +56,17 @@ use crate::pipeline::relay::Relay;
 use crate::receiver::control::Control;
 use crate::receiver::event_loop::EventLoop;
 use crate::receiver::forward::Forwarder;
+use crate::receiver::guard::Guard;
 use crate::receiver::service::Service;
 use crate::receiver::service::Sink;
 use crate::receiver::stats::Counters;
 use crate::receiver::store::Store;
 use crate::stats::Counters as SendCounters;
 
+pub use crate::transport::tls::Files as TlsFiles;
 pub use forward::Acknowledge;
 pub use forward::Forward;
+pub use guard::GuardError;
 pub use options::Options;
 pub use options::Sync;
 pub use stats::Forwarded;
@@ -82,6 +86,9 @@ pub enum ReceiverError {
     /// The directory cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Certificates or users cannot be used.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {
@@ -138,6 +145,7 @@ impl Receiver {
     pub fn start(options: Options) -> Result<Self, ReceiverError> {
         options.check().map_err(ReceiverError::Options)?;
         let clock = Clock::start();
+        let guard = Guard::new(&options, clock.moment())?;
         let address = options.listen;
         let listen = |error| ReceiverError::Listen { address, error };
         let listener = listener::listen(address).map_err(listen)?;
@@ -157,7 +165,7 @@ impl Receiver {
         };
         let service = Service::new(sink, &options, Arc::clone(&counters));
         let shared = (control, Arc::clone(&counters));
-        let event_loop = EventLoop::new(poll, listener, service, options, clock, shared)?;
+        let event_loop = EventLoop::new(poll, listener, (service, guard), options, clock, shared)?;
         let thread = std::thread::Builder::new()
             .name("logdrive-recv".to_owned())
             .spawn(move || event_loop.run_supervised())?;

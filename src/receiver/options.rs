@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::batch;
 use crate::batch::Validation;
 use crate::receiver::forward::Forward;
+use crate::transport::tls::Files;
 
 /// When a batch counts as stored, and so when it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -45,6 +46,14 @@ pub struct Options {
     pub segment_age: Duration,
     /// Connections at once. Default 1024. At the limit the one that was idle longest gives way.
     pub connections_max: usize,
+    /// Connections at once of one address; further ones are closed. Default 1024: behind a load
+    /// balancer all clients have its address.
+    pub connections_per_address_max: usize,
+    /// Certificate and key to encrypt all connections with, and authorities that clients' certificates must
+    /// come from, if clients are to have any. Default none: nothing is encrypted.
+    pub tls: Option<Files>,
+    /// File of `NAME:PASSWORD` lines, mode 0600: clients must authenticate by SASL PLAIN. Default none.
+    pub sasl_users: Option<PathBuf>,
     /// Read buffer of one connection, bytes; it grows only as bytes arrive. Default 4 MiB.
     pub connection_bytes_max: usize,
     /// Largest frame, bytes, at most `connection_bytes_max`. Default 4 MiB - 4.
@@ -54,7 +63,8 @@ pub struct Options {
     /// Largest batch when decompressed, bytes. Default 16 MiB, which our own
     /// producers never exceed.
     pub batch_bytes_decompressed_max: usize,
-    /// Time from connecting to the first whole frame. Default 4.8 s, so that
+    /// Time from connecting to the first whole frame; TLS's handshake and the authentication, where there
+    /// are any, happen in it. Default 4.8 s, so that
     /// with the grain of the timer it is over within 5 s.
     pub first_frame_timeout: Duration,
     /// A begun frame must progress within this time, by 1 KiB/s or more. Default 4.8 s.
@@ -85,6 +95,9 @@ impl Options {
             segment_bytes: 256 << 20,
             segment_age: Duration::from_secs(7 * 24 * 3600),
             connections_max: 1024,
+            connections_per_address_max: 1024,
+            tls: None,
+            sasl_users: None,
             connection_bytes_max: 4 << 20,
             frame_bytes_max: (4 << 20) - 4,
             batch_bytes_max: 1_048_588,
@@ -114,6 +127,8 @@ impl Options {
         check("segment_bytes", self.segment_bytes.into(), 1 << 20, (1 << 31) - 1)?;
         check("segment_age (s)", self.segment_age.as_secs().into(), 1, u128::MAX)?;
         check("connections_max", self.connections_max as u128, 1, 1 << 20)?;
+        let per_address = self.connections_per_address_max as u128;
+        check("connections_per_address_max", per_address, 1, 1 << 20)?;
         check("connection_bytes_max", self.connection_bytes_max as u128, 64 << 10, 128 << 20)?;
         let frame_max = self.connection_bytes_max as u128 - 4;
         check("frame_bytes_max", self.frame_bytes_max as u128, 1 << 10, frame_max)?;

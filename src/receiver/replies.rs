@@ -228,7 +228,7 @@ mod tests {
         };
         let mut frame = Vec::new();
         head.encode(VERSION, &mut frame).unwrap();
-        let broker = Broker::new("127.0.0.1".to_owned(), 1, |_| true);
+        let mut broker = Broker::new("127.0.0.1".to_owned(), 1, |_| true);
         let handled = broker.handle(&frame[4..], || 0, &mut Vec::new()).unwrap();
         let Handled::Append(append) = handled else { panic!("{handled:?}") };
         let placed = Placed { partition: 7, base_offset, repeat: false };

@@ -46,6 +46,14 @@ pub(crate) enum ServeError {
     RefusedWithoutAnswer,
 }
 
+/// What becomes of the connection after a request that was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Served {
+    GoesOn,
+    /// The client is not who it says: it gets its answer, and nothing more.
+    TurnedAway,
+}
+
 /// A topic whose first batch meets a defect, in tests of this crate.
 #[cfg(test)]
 pub(crate) const PANICS: &str = "panics";
@@ -81,13 +89,18 @@ impl Service {
     pub fn serve(
         &mut self,
         frame: &[u8],
-        broker: &Broker,
+        broker: &mut Broker,
         replies: &mut Replies,
         now: Moment,
-    ) -> Result<(), ServeError> {
+    ) -> Result<Served, ServeError> {
         self.answer.clear();
         match broker.handle(frame, producer_ids::random, &mut self.answer)? {
             Handled::Answered => replies.push_encoded(&self.answer),
+            Handled::Rejected => {
+                replies.push_encoded(&self.answer);
+                self.counters.refuse(Refusal::AuthenticationFailed);
+                return Ok(Served::TurnedAway);
+            }
             Handled::Append(request) => {
                 let reply = self.append(&request, now);
                 if request.answered {
@@ -97,7 +110,7 @@ impl Service {
                 }
             }
         }
-        Ok(())
+        Ok(Served::GoesOn)
     }
 
     /// Finds out anew what is stored, after a panic; what was appended and not synced is.
@@ -229,6 +242,10 @@ fn error_code(refusal: Refusal) -> ErrorCode {
         | Refusal::FirstFrameTimeout
         | Refusal::TooSlow
         | Refusal::Idle
+        | Refusal::TlsHandshake
+        | Refusal::AuthenticationFailed
+        | Refusal::Unauthenticated
+        | Refusal::TooManyFromAddress
         | Refusal::TooManyConnections => ErrorCode::UnknownServerError,
     }
 }
@@ -264,13 +281,13 @@ mod tests {
             options.sync = sync;
             let store = Store::open(&options, Moment(0)).unwrap();
             let mut service = Service::new(Sink::Store(store), &options, Arc::default());
-            let broker = Broker::new("127.0.0.1".to_owned(), 1, |_| true);
+            let mut broker = Broker::new("127.0.0.1".to_owned(), 1, |_| true);
             let mut replies = Replies::default();
             let batch = batch_of(1, 0, 3, crate::batch::Codec::None);
             // A repeat has to wait as well: what it repeats may not be durable yet.
             for _ in 0..2 {
                 let frame = frame(1, "t", &batch);
-                service.serve(&frame, &broker, &mut replies, Moment(0)).unwrap();
+                service.serve(&frame, &mut broker, &mut replies, Moment(0)).unwrap();
                 assert_eq!(replies.sendable().is_empty(), waits);
                 assert_eq!(replies.is_holding(), waits);
             }
@@ -280,7 +297,7 @@ mod tests {
             replies.release(&[]).unwrap();
             assert!(!replies.sendable().is_empty());
             let refused = frame(0, "bad/topic", &batch);
-            let refused = service.serve(&refused, &broker, &mut replies, Moment(0));
+            let refused = service.serve(&refused, &mut broker, &mut replies, Moment(0));
             assert!(matches!(refused, Err(ServeError::RefusedWithoutAnswer)));
         }
     }

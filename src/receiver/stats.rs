@@ -32,7 +32,16 @@ refusals! {
     Malformed = "malformed";
     /// Connection closed: a frame announced more than `frame_bytes_max`.
     FrameTooLarge = "frame_too_large";
-    /// Connection closed: no whole first frame within `first_frame_timeout`.
+    /// Connection closed: TLS's handshake failed, or the client left before its end.
+    TlsHandshake = "tls_handshake";
+    /// Connection closed: wrong user or password.
+    AuthenticationFailed = "authentication_failed";
+    /// Connection closed: a request came before the client was authenticated.
+    Unauthenticated = "unauthenticated";
+    /// Connection closed: its address had `connections_per_address_max` already.
+    TooManyFromAddress = "too_many_from_address";
+    /// Connection closed: neither handshake, authentication nor a whole first
+    /// frame within `first_frame_timeout`.
     FirstFrameTimeout = "first_frame_timeout";
     /// Connection closed: a begun frame made too little progress.
     TooSlow = "too_slow";
@@ -70,6 +79,7 @@ pub(crate) struct Counters {
     pub duplicates: AtomicU64,
     pub storage_errors: AtomicU64,
     pub panics: AtomicU64,
+    pub credentials_failures: AtomicU64,
     refused: [AtomicU64; Refusal::ALL.len()],
 }
 
@@ -99,6 +109,7 @@ impl Counters {
             storage_errors: load(&self.storage_errors),
             panics: load(&self.panics),
             forwarded: None,
+            credentials_failures: load(&self.credentials_failures),
             refused: Refusal::ALL
                 .iter()
                 .map(|reason| (*reason, load(&self.refused[*reason as usize])))
@@ -135,6 +146,8 @@ pub struct Stats {
     pub panics: u64,
     /// What became of it, where it is forwarded.
     pub forwarded: Option<Forwarded>,
+    /// Looks that found changed certificates or users that cannot be used; the old ones are used on.
+    pub credentials_failures: u64,
     /// What was refused, by reason; reasons that never occurred are left out.
     pub refused: Vec<(Refusal, u64)>,
 }

@@ -1,4 +1,4 @@
-//! One TCP connection, non-blocking.
+//! One TCP connection, non-blocking, plain or with TLS.
 //!
 //! Owns the socket options that the measured hazards ask for: `TCP_USER_TIMEOUT` (a black hole with data in flight is
 //! otherwise not noticed for minutes), keepalive (a black hole while idle), `TCP_NODELAY`, close-on-exec,
@@ -6,6 +6,7 @@
 
 use std::io;
 use std::io::IoSlice;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use socket2::Protocol;
 use socket2::SockRef;
 use socket2::TcpKeepalive;
 use socket2::Type;
+
+use crate::transport::tls;
 
 /// Probes an idle connection after this long, then every [`KEEPALIVE_INTERVAL`].
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
@@ -30,9 +33,10 @@ pub struct SocketOptions {
     pub user_timeout: Duration,
 }
 
-/// A connecting or connected socket.
+/// A connecting or connected socket. Dropping it closes the descriptor and writes nothing.
 pub struct Socket {
     stream: TcpStream,
+    tls: Option<Box<tls::Session>>,
 }
 
 impl Socket {
@@ -45,51 +49,104 @@ impl Socket {
         )?;
         socket.set_tcp_nodelay(true)?;
         socket.set_tcp_user_timeout(Some(options.user_timeout))?;
-        let keepalive = TcpKeepalive::new()
-            .with_time(KEEPALIVE_IDLE)
-            .with_interval(KEEPALIVE_INTERVAL)
-            .with_retries(KEEPALIVE_PROBES);
-        socket.set_tcp_keepalive(&keepalive)?;
+        socket.set_tcp_keepalive(&keepalive())?;
         socket.set_tcp_notsent_lowat(NOT_SENT_LOW_WATER_BYTES)?;
         match socket.connect(&address.into()) {
             Ok(()) => {}
             Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
             Err(error) => return Err(error),
         }
-        Ok(Self { stream: TcpStream::from_std(socket.into()) })
+        Ok(Self { stream: TcpStream::from_std(socket.into()), tls: None })
     }
 
-    /// Whether the connection stands: `Ok(false)` while it is undecided, an error when it failed.
-    pub fn connected(&self) -> io::Result<bool> {
+    /// Takes over a connection that a listener accepted: small answers leave at once, and a peer
+    /// that vanished is noticed after about 20 s of silence.
+    pub fn accepted(stream: TcpStream) -> io::Result<Self> {
+        let socket = SockRef::from(&stream);
+        socket.set_tcp_nodelay(true)?;
+        socket.set_tcp_keepalive(&keepalive())?;
+        Ok(Self { stream, tls: None })
+    }
+
+    /// Encrypts all that is sent and received from now on; before the first byte of either.
+    pub fn encrypt(&mut self, session: tls::Session) {
+        self.tls = Some(Box::new(session));
+    }
+
+    /// Our own address.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
+    }
+
+    /// Whether the connection stands, with TLS's handshake where there is one: `Ok(false)` while it is
+    /// undecided, an error when it failed. To be asked again whenever the socket is ready.
+    pub fn connected(&mut self) -> io::Result<bool> {
         if let Some(error) = self.stream.take_error()? {
             return Err(error);
         }
         match self.stream.peer_addr() {
-            Ok(_) => Ok(true),
+            Ok(_) => match &mut self.tls {
+                Some(tls) => tls.handshake(&self.stream),
+                None => Ok(true),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// Writes as much of `pieces` as the kernel takes now; `Ok(None)` where it takes nothing.
-    pub fn send(&self, pieces: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
-        let sent =
-            || SockRef::from(&self.stream).send_vectored_with_flags(pieces, libc::MSG_NOSIGNAL);
-        retry(sent)
+    /// Writes as much of `pieces` as the kernel takes now; `Ok(None)` where it takes nothing. Then the next
+    /// call must begin with the same bytes: TLS may have encrypted them already.
+    pub fn send(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        match &mut self.tls {
+            Some(tls) => tls.send(&self.stream, pieces),
+            None => retry(|| send(&self.stream, pieces)),
+        }
     }
 
-    /// Reads what is there; `Ok(None)` where nothing is, `Ok(Some(0))` at the peer's end.
-    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        use std::io::Read;
-        retry(|| (&self.stream).read(buffer))
+    /// Reads what is there; `Ok(None)` where nothing is, `Ok(Some(0))` at the peer's end. With TLS an
+    /// end that the peer did not announce is an error.
+    pub fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        match &mut self.tls {
+            Some(tls) => tls.receive(&self.stream, buffer),
+            None => retry(|| (&self.stream).read(buffer)),
+        }
     }
 
-    pub(super) fn source(&mut self) -> &mut TcpStream {
+    /// Writes what TLS has to say of its own, as far as the kernel takes it now.
+    pub fn flush(&mut self) -> io::Result<()> {
+        match &mut self.tls {
+            Some(tls) => tls.flush(&self.stream).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Says farewell where the protocol has a word for it; the socket is to be dropped then.
+    pub fn close(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.close(&self.stream);
+        }
+    }
+
+    /// What readiness is watched on.
+    pub fn source(&mut self) -> &mut TcpStream {
         &mut self.stream
     }
 }
 
-fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<Option<usize>> {
+/// One `sendmsg`, which raises no signal.
+pub(super) fn send(stream: &TcpStream, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    SockRef::from(stream).send_vectored_with_flags(pieces, libc::MSG_NOSIGNAL)
+}
+
+fn keepalive() -> TcpKeepalive {
+    TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES)
+}
+
+/// `None` where the call would block; interrupted ones are made again.
+pub(super) fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<Option<usize>> {
     loop {
         match call() {
             Ok(count) => return Ok(Some(count)),
@@ -103,7 +160,6 @@ fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<Option<usize
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
     use std::net::TcpListener;
 
     const OPTIONS: SocketOptions = SocketOptions { user_timeout: Duration::from_secs(5) };
@@ -122,7 +178,7 @@ mod tests {
     #[test]
     fn pieces_arrive_in_order_and_a_closed_peer_is_an_error_not_a_signal() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let socket = Socket::connect(listener.local_addr().unwrap(), &OPTIONS).unwrap();
+        let mut socket = Socket::connect(listener.local_addr().unwrap(), &OPTIONS).unwrap();
         let (mut peer, _) = listener.accept().unwrap();
         wait_for(|| socket.connected().unwrap().then_some(()));
         let pieces = [IoSlice::new(b"head "), IoSlice::new(b"body")];
@@ -144,7 +200,7 @@ mod tests {
         let outcome = Socket::connect(address, &OPTIONS);
         let error = match outcome {
             Err(error) => error,
-            Ok(socket) => wait_for(|| socket.connected().err()),
+            Ok(mut socket) => wait_for(|| socket.connected().err()),
         };
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     }

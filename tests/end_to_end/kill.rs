@@ -13,9 +13,9 @@ use crate::support::site::verify;
 const KILLS: u64 = 10;
 
 /// The spool waits rather than drops; the application blocks then, and the kill finds it blocked.
-const NEVER_DROP: &str = "name=application&spool.full=block&ring.full=block&ring.bytes_max=4MiB";
+pub const NEVER_DROP: &str = "name=application&spool.full=block&ring.full=block&ring.bytes_max=4MiB";
 
-fn kill_ten_times(test: &str, options: &str) {
+pub fn kill_ten_times(test: &str, options: &str) {
     let site = Site::new();
     let mut random = Random::seeded(test);
     let address = lasting_address(&mut random);

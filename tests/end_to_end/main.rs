@@ -17,5 +17,6 @@ mod heirs;
 mod kill;
 mod lines;
 mod network;
+mod order;
 mod ship;
 mod threads;

@@ -6,6 +6,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../support/certificates.rs"]
+#[allow(dead_code, reason = "each test file uses a part of it")]
+mod certificates;
 mod chaos;
 mod dump;
 mod injected;
@@ -15,3 +18,4 @@ mod peers;
 mod real;
 mod records;
 mod relay;
+mod secured;

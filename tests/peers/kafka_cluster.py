@@ -2,7 +2,8 @@
 
     kafka_cluster.py LIBS BROKERS [NAME=VALUE ...]
 
-LIBS is a directory of jars from setup.sh; further arguments are broker settings. Prints `ready HOST:PORT,...`
+LIBS is a directory of jars from setup.sh; further arguments are broker settings. The one that is none of Kafka's,
+`test.listeners=SASL_SSL,SASL_PLAINTEXT`, adds listeners of those protocols, which the settings are to configure. Prints `ready HOST:PORT,...`
 once all brokers serve. Then it takes commands, one per line, and answers each with `ok ...` or `error ...`:
 
     create TOPIC PARTITIONS REPLICAS [NAME=VALUE ...]
@@ -11,6 +12,8 @@ once all brokers serve. Then it takes commands, one per line, and answers each w
     start N                       starts it again and waits until it serves
     await TOPIC REPLICAS          waits until every partition has so many replicas in sync
     partitions TOPIC              how many partitions the topic has
+    where PROTOCOL                the addresses of that further listener
+    scram USER PASSWORD           lets the user in by SCRAM, with both hashes
 
 At the end of its input it kills what it started and removes its files.
 """
@@ -25,7 +28,14 @@ import tempfile
 import time
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 
 DEADLINE_SECONDS = 90
 CLUSTER_ID = "bG9nZHJpdmUtdGVzdHMtMQ"
@@ -45,7 +55,9 @@ def free_ports(count):
 class Cluster:
     def __init__(self, libs, count, settings):
         self.libs = libs
-        self.settings = settings
+        self.settings = dict(pair.split("=", 1) for pair in settings)
+        further = self.settings.pop("test.listeners", "")
+        self.further = {name: free_ports(count) for name in further.split(",") if name}
         self.root = tempfile.mkdtemp(prefix="logdrive-kafka-")
         ports = free_ports(2 * count)
         self.ports = ports[:count]
@@ -60,17 +72,32 @@ class Cluster:
     def home(self, number):
         return os.path.join(self.root, str(number))
 
+    def where(self, protocol):
+        return ",".join(f"127.0.0.1:{port}" for port in self.further[protocol])
+
+    def scram(self, user, password):
+        # One request each: a broker takes only one change of a user at a time.
+        for mechanism in [ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512]:
+            info = ScramCredentialInfo(mechanism, 4096)
+            wanted = UserScramCredentialUpsertion(user, info, password.encode())
+            self.admin.alter_user_scram_credentials([wanted])[user].result(DEADLINE_SECONDS)
+
     def configure(self, number):
         replicas = min(3, len(self.ports))
+        further = [(name, ports[number - 1]) for name, ports in self.further.items()]
+        clients = [("PLAINTEXT", self.ports[number - 1]), *further]
+        listeners = [f"{name}://127.0.0.1:{port}" for name, port in clients]
+        protocols = ["CONTROLLER:PLAINTEXT", *(f"{name}:{name}" for name, _ in clients)]
         settings = {
             "process.roles": "broker,controller",
             "node.id": number,
             "controller.quorum.voters": self.voters,
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.ports[number - 1]},"
-            f"CONTROLLER://127.0.0.1:{self.controller_ports[number - 1]}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.ports[number - 1]}",
+            "listeners": ",".join(
+                [*listeners, f"CONTROLLER://127.0.0.1:{self.controller_ports[number - 1]}"]
+            ),
+            "advertised.listeners": ",".join(listeners),
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "listener.security.protocol.map": ",".join(protocols),
             "inter.broker.listener.name": "PLAINTEXT",
             "log.dirs": os.path.join(self.home(number), "data"),
             "num.partitions": 4,
@@ -87,7 +114,7 @@ class Cluster:
             "replica.lag.time.max.ms": 6000,
             "log.cleaner.enable": "false",
         }
-        settings.update(pair.split("=", 1) for pair in self.settings)
+        settings.update(self.settings)
         os.makedirs(self.home(number))
         path = os.path.join(self.home(number), "server.properties")
         with open(path, "w") as file:
@@ -217,6 +244,10 @@ class Cluster:
                 self.start(*arguments)
             case "await":
                 self.wait_for_replicas(*arguments)
+            case "where":
+                return f" {self.where(*arguments)}"
+            case "scram":
+                self.scram(*arguments)
             case "partitions":
                 return f" {len(self.partitions(*arguments))}"
             case _:

@@ -30,6 +30,7 @@ use logdrive::proto::kafka::wire::Reader;
 use logdrive::proto::kafka::wire::header;
 use logdrive::proto::kafka::wire::produce;
 
+pub mod certificates;
 pub mod proxy;
 pub mod random;
 pub mod scripted;

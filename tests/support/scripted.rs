@@ -99,7 +99,7 @@ impl Drop for ScriptedReceiver {
 
 impl Shared {
     fn serve(&self, mut stream: TcpStream, address: SocketAddr) -> std::io::Result<()> {
-        let broker = Broker::new(address.ip().to_string(), address.port(), |_| true);
+        let mut broker = Broker::new(address.ip().to_string(), address.port(), |_| true);
         stream.set_nodelay(true)?;
         loop {
             let mut size = [0; 4];

@@ -29,6 +29,11 @@ pub(crate) fn write(snapshot: &Snapshot, panics_caught: u64) -> String {
     object.number("arena_bytes", snapshot.arena_bytes);
     object.number("arena_used_percent", u64::from(snapshot.arena_used_percent));
     object.boolean("arena_is_private", snapshot.arena_is_private);
+    object.boolean("tls_unverified", sender.tls_unverified);
+    object.boolean("sasl_cleartext", sender.sasl_cleartext);
+    object.number("credentials_reloads", sender.credentials_reloads);
+    object.number("credentials_failures", sender.credentials_failures);
+    object.text("credentials_failure", &sender.credentials_failure);
     let receivers = sender.receivers.iter().map(|receiver| {
         let mut of = Object::begin();
         of.text("address", &receiver.address);
@@ -37,6 +42,7 @@ pub(crate) fn write(snapshot: &Snapshot, panics_caught: u64) -> String {
         of.number("records", receiver.records);
         of.number("bytes", receiver.bytes);
         of.number("failures", receiver.failures);
+        of.text("last_failure", &receiver.last_failure);
         of.end()
     });
     let receivers: Vec<String> = receivers.collect();
@@ -121,6 +127,6 @@ mod tests {
         );
         assert!(json.contains(r#""panics":3,"#), "{json}");
         assert!(json.contains(r#""dropped":{},"#), "{json}");
-        assert!(json.ends_with(r#""receivers":[{"address":"a\"b\\\u000a","is_connected":false,"batches":0,"records":0,"bytes":0,"failures":0}]}"#), "{json}");
+        assert!(json.ends_with(r#""receivers":[{"address":"a\"b\\\u000a","is_connected":false,"batches":0,"records":0,"bytes":0,"failures":0,"last_failure":""}]}"#), "{json}");
     }
 }

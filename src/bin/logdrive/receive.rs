@@ -23,6 +23,7 @@ use logdrive::receiver::Receiver;
 use logdrive::receiver::Stats;
 use logdrive::receiver::Stopper;
 use logdrive::receiver::Sync;
+use logdrive::receiver::TlsFiles;
 use signal_hook::consts::SIGINT;
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
@@ -73,6 +74,26 @@ pub struct Arguments {
     /// record.
     #[arg(long, value_enum, default_value_t = Validate::Records)]
     validate: Validate,
+    /// PEM file with the certificate to encrypt all connections with, and those between it and its
+    /// authority. Read again when it changes, like the other files below.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// PEM file with the certificate's key.
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+    /// PEM file with authorities: clients must have a certificate of one of them.
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_client_ca: Option<PathBuf>,
+    /// File with lines NAME:PASSWORD, mode 0600: clients must authenticate by SASL PLAIN. Without
+    /// TLS passwords travel in the clear.
+    #[arg(long, value_name = "FILE")]
+    sasl_users: Option<PathBuf>,
+    /// Connections at once.
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    connections_max: usize,
+    /// Connections at once of one address.
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    connections_per_address_max: usize,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -93,8 +114,14 @@ pub fn run(arguments: Arguments) -> Result<Outcome, Box<dyn Error>> {
         ForwardAck::Delivered => Acknowledge::Delivered,
         ForwardAck::Stored => Acknowledge::Stored,
     };
+    let identity = arguments.tls_certificate.zip(arguments.tls_key);
+    let authorities = arguments.tls_client_ca;
     let options = Options {
         forward: forward.map(|config| Forward { config, acknowledge }),
+        tls: identity.map(|identity| TlsFiles { authorities, identity: Some(identity) }),
+        sasl_users: arguments.sasl_users,
+        connections_max: arguments.connections_max,
+        connections_per_address_max: arguments.connections_per_address_max,
         advertise: arguments.advertise,
         sync: arguments.sync,
         segment_bytes: arguments.segment_bytes,
@@ -156,6 +183,10 @@ fn summary(stats: &Stats) -> String {
     }
     for (reason, count) in &stats.refused {
         text.push_str(&format!("; refused {}: {count}", reason.name()));
+    }
+    if stats.credentials_failures > 0 {
+        let failures = stats.credentials_failures;
+        text.push_str(&format!("; certificates or users that could not be used: {failures}"));
     }
     if stats.storage_errors > 0 {
         text.push_str(&format!("; storage errors: {}", stats.storage_errors));

@@ -132,7 +132,7 @@ impl Summary {
     /// Why something is stored, as far as connections tell.
     fn who_is_away(&self) -> String {
         let away = self.receivers.iter().filter(|receiver| !receiver.is_connected);
-        let away: Vec<_> = away.map(|receiver| receiver.address.as_str()).collect();
+        let away: Vec<_> = away.map(reason).collect();
         if self.receivers.is_empty() {
             "; no address was found for the receivers".to_owned()
         } else if away.is_empty() {
@@ -164,11 +164,23 @@ impl Summary {
             out.push_str(if index > 0 { ",{\"address\":" } else { "{\"address\":" });
             json::string(&mut out, &receiver.address);
             let ReceiverStats { batches, records, bytes, .. } = receiver;
-            let _infallible =
-                write!(out, ",\"batches\":{batches},\"records\":{records},\"bytes\":{bytes}}}");
+            let _infallible = write!(
+                out,
+                ",\"batches\":{batches},\"records\":{records},\"bytes\":{bytes},\"last_failure\":"
+            );
+            json::string(&mut out, &receiver.last_failure);
+            out.push('}');
         }
         out.push(']');
         out
+    }
+}
+
+/// An address, and why the last connection to it failed.
+fn reason(receiver: &ReceiverStats) -> String {
+    match receiver.last_failure.as_str() {
+        "" => receiver.address.clone(),
+        why => format!("{} ({why})", receiver.address),
     }
 }
 

@@ -205,7 +205,11 @@ impl Sender {
         }
     }
 
-    fn set_endpoints(&mut self, now: Moment) {
+    pub(super) fn set_endpoints(&mut self, now: Moment) {
+        // Without them there is no use in connecting; they are on their way.
+        if self.credentials.keyring().is_none() {
+            return;
+        }
         // Refused only beyond the fleet's limit of endpoints: then the known ones stay.
         let _known_stay = self.fleet.set_endpoints(now, &self.endpoints);
     }

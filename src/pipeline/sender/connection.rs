@@ -1,7 +1,8 @@
 //! One lane's connection: its socket, its session, and what is being written.
 //!
 //! Moves bytes between the two and nothing else: what a batch's outcome means is decided elsewhere. A batch's
-//! body goes from the spool's mapping to the kernel without a copy; its frame handle keeps the mapping.
+//! body goes from the spool's mapping to the kernel without a copy (with TLS, by way of a bounded buffer); its frame
+//! handle keeps the mapping.
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,8 +16,10 @@ use crate::proto::kafka::client::Event;
 use crate::proto::kafka::client::Session;
 use crate::proto::kafka::client::SessionError;
 use crate::proto::kafka::client::Transmit;
+use crate::proto::kafka::wire::EncodeError;
 use crate::spool::Frame;
 use crate::transport::Socket;
+use crate::transport::tls::TlsError;
 
 /// Pieces handed to one `sendmsg`: Linux takes up to 1,024 (`UIO_MAXIOV`); a window needs far fewer.
 const PIECES_MAX: usize = 64;
@@ -30,6 +33,21 @@ pub enum ConnectionError {
     /// The peer closed it.
     #[error("the peer closed the connection")]
     Ended,
+    /// What is to be encrypted cannot be.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address belongs to nothing that has a name any more.
+    #[error("the host is gone, so there is no name to verify")]
+    Nameless,
+    /// The first token is not there yet.
+    #[error("sasl.token_command has not given a token yet")]
+    NoToken,
+    /// The system has no random bytes.
+    #[error("the system gives no random bytes")]
+    NoRandom,
+    /// A request of the session cannot be expressed.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
     /// The peer broke the protocol, or was silent for too long.
     #[error("{0}")]
     Session(#[from] SessionError),
@@ -58,6 +76,8 @@ impl Outgoing {
 pub struct Connection {
     /// Where it goes.
     pub target: Target,
+    /// Which credentials it was made with.
+    pub generation: u32,
     socket: Socket,
     session: Option<Session>,
     outgoing: VecDeque<Outgoing>,
@@ -65,8 +85,8 @@ pub struct Connection {
 
 impl Connection {
     /// A connection whose socket is still connecting.
-    pub fn new(target: Target, socket: Socket) -> Self {
-        Self { target, socket, session: None, outgoing: VecDeque::new() }
+    pub fn new(target: Target, generation: u32, socket: Socket) -> Self {
+        Self { target, generation, socket, session: None, outgoing: VecDeque::new() }
     }
 
     /// The socket, to be registered or deregistered.
@@ -95,7 +115,7 @@ impl Connection {
     }
 
     /// Whether the socket's connect is decided and stands.
-    pub fn is_connected(&self) -> io::Result<bool> {
+    pub fn is_connected(&mut self) -> io::Result<bool> {
         self.socket.connected()
     }
 
@@ -124,7 +144,7 @@ impl Connection {
         loop {
             self.fill(&frame_of);
             if self.outgoing.is_empty() {
-                return Ok(());
+                return Ok(self.socket.flush()?);
             }
             let sent = {
                 let mut pieces = Vec::with_capacity(PIECES_MAX);

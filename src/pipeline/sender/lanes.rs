@@ -3,24 +3,18 @@
 //! Whatever happens on a connection is told to the fleet; what was on a lane that is gone goes back to be
 //! sent again.
 
-use crate::config::Acks;
 use crate::ids::EndpointId;
 use crate::ids::LaneId;
 use crate::ids::Moment;
 use crate::pipeline::sender::Sender;
 use crate::pipeline::sender::connection::Connection;
+use crate::pipeline::sender::connection::ConnectionError;
 use crate::proto::fleet::Action;
 use crate::proto::fleet::Target;
-use crate::proto::kafka::client;
 use crate::proto::kafka::client::Session;
-use crate::proto::kafka::client::SessionOptions;
-use crate::transport::Socket;
-use crate::transport::SocketOptions;
 
 /// Bytes read from a connection at once.
 pub(super) const READ_BYTES: usize = 64 * 1024;
-/// Largest response that is accepted: metadata of a cluster with many thousand partitions.
-const RESPONSE_BYTES_MAX: u32 = 16 << 20;
 
 impl Sender {
     /// Carries out what the fleet decided; false where that was nothing.
@@ -33,6 +27,10 @@ impl Sender {
                 Action::Connect { lane, target } => self.connect(now, lane, target),
                 Action::Close { lane, reason } => {
                     self.tally.count_close(reason);
+                    if let (false, Some(connection)) = (reason.is_clean(), self.connection(lane)) {
+                        let address = connection.target.address;
+                        self.tally.note_failure(address, reason.text().to_owned());
+                    }
                     self.close(now, lane, reason.is_clean());
                 }
                 Action::Heartbeat { lane } => {
@@ -69,11 +67,10 @@ impl Sender {
     }
 
     fn connect(&mut self, now: Moment, lane: LaneId, target: Target) {
-        let options = SocketOptions { user_timeout: self.settings.transport.tcp_user_timeout };
         let index = lane.0 as usize;
-        let connected = Socket::connect(target.address, &options).and_then(|mut socket| {
+        let connected = self.open(target).and_then(|mut socket| {
             self.poller.register(&mut socket, index)?;
-            Ok(Connection::new(target, socket))
+            Ok(Connection::new(target, self.credentials.generation, socket))
         });
         match connected {
             Ok(connection) => {
@@ -82,12 +79,18 @@ impl Sender {
                 }
                 self.connections[index] = Some(connection);
             }
-            Err(_refused) => self.fleet.handle_connecting_failed(now, lane),
+            Err(refused) => {
+                self.tally.note_failure(target.address, refused.to_string());
+                self.fleet.handle_connecting_failed(now, lane);
+            }
         }
     }
 
     /// Closes a lane's connection; what was on it is to be sent again.
     pub(super) fn close(&mut self, now: Moment, lane: LaneId, is_clean: bool) {
+        if is_clean && let Some(connection) = self.connection(lane) {
+            connection.socket().close();
+        }
         self.drop_connection(lane);
         let tokens = self.fleet.handle_closed(now, lane, is_clean);
         self.return_batches(now, &tokens);
@@ -112,7 +115,9 @@ impl Sender {
             match connection.is_connected() {
                 Ok(true) => self.start_session(now, lane),
                 Ok(false) => return,
-                Err(_refused) => {
+                Err(refused) => {
+                    let address = connection.target.address;
+                    self.tally.note_failure(address, refused.to_string());
                     self.drop_connection(lane);
                     self.fleet.handle_connecting_failed(now, lane);
                     // Somebody else may lead its partitions by now.
@@ -127,25 +132,15 @@ impl Sender {
     }
 
     fn start_session(&mut self, now: Moment, lane: LaneId) {
-        let options = SessionOptions {
-            client_id: self.settings.session.client_id.clone(),
-            acks: match self.settings.session.acks {
-                Acks::All => client::Acks::All,
-                Acks::Leader => client::Acks::Leader,
-                Acks::None => client::Acks::None,
-            },
-            request_timeout: self.settings.session.request_timeout,
-            frame_bytes_max: RESPONSE_BYTES_MAX,
-        };
         self.fleet.handle_connected(now, lane);
-        match Session::new(options, now) {
+        let started = self.session_options().and_then(|options| Ok(Session::new(options, now)?));
+        match started {
             Ok(session) => {
                 if let Some(connection) = self.connection(lane) {
                     connection.start(session);
                 }
             }
-            // The client id is too long; the configuration's limit is far below that.
-            Err(_too_long) => self.close(now, lane, false),
+            Err(refused) => self.fail(now, lane, &refused),
         }
     }
 
@@ -160,7 +155,7 @@ impl Sender {
         match outcome {
             Ok(true) => self.fleet.handle_progress(now, lane),
             Ok(false) => {}
-            Err(_failed) => self.fail(now, lane),
+            Err(failed) => self.fail(now, lane, &failed),
         }
     }
 
@@ -171,8 +166,8 @@ impl Sender {
             let flights = &self.flights;
             let frame_of = |token| flights.get(token).map(|flight| flight.frame.clone());
             let Some(connection) = self.connections[index].as_mut() else { continue };
-            if connection.write(frame_of).is_err() {
-                self.fail(now, lane);
+            if let Err(failed) = connection.write(frame_of) {
+                self.fail(now, lane, &failed);
                 happened = true;
                 continue;
             }
@@ -188,14 +183,18 @@ impl Sender {
         for index in 0..self.connections.len() {
             let Some(connection) = self.connections[index].as_mut() else { continue };
             let checked = connection.session().map(|session| session.handle_timeout(now));
-            if let Some(Err(_overdue)) = checked {
-                self.fail(now, LaneId(index as u32));
+            if let Some(Err(overdue)) = checked {
+                self.fail(now, LaneId(index as u32), &overdue.into());
             }
         }
     }
 
     /// A connection failed: its lane is closed; the fleet counts it and ejects the receiver for a while.
-    fn fail(&mut self, now: Moment, lane: LaneId) {
+    fn fail(&mut self, now: Moment, lane: LaneId, reason: &ConnectionError) {
+        if let Some(connection) = self.connection(lane) {
+            let address = connection.target.address;
+            self.tally.note_failure(address, reason.to_string());
+        }
         self.close(now, lane, false);
     }
 }

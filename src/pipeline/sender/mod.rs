@@ -20,6 +20,7 @@ use crate::config::Settings;
 use crate::config::SpoolOrder;
 use crate::config::TargetMode;
 use crate::ids::Moment;
+use crate::pipeline::credentials::Watch;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::handover::Source;
@@ -37,6 +38,7 @@ mod dispatch;
 mod flights;
 mod hosts;
 mod lanes;
+mod open;
 mod outcome;
 mod quota;
 mod report;
@@ -69,6 +71,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Readiness; its waker is known to the batcher.
     pub poller: Poller,
+    /// Whom we trust and who we are.
+    pub credentials: Watch,
     /// Flush requests.
     pub gate: Arc<Gate>,
     /// Flags and adopted spools.
@@ -86,6 +90,7 @@ pub struct Sender {
     clock: Clock,
     poller: Poller,
     resolver: Resolver,
+    credentials: Watch,
     gate: Arc<Gate>,
     handover: Arc<Handover>,
     counters: Arc<Counters>,
@@ -107,8 +112,9 @@ pub struct Sender {
 impl Sender {
     /// A sender; to be run in one thread.
     pub fn new(parts: Parts) -> Self {
-        let Parts { own, placement, settings, clock, poller, gate, handover, counters, seed } =
+        let Parts { own, placement, settings, clock, poller, credentials, gate, handover, .. } =
             parts;
+        let Parts { counters, seed, .. } = parts;
         let hosts = Hosts::new(&settings);
         let endpoints = hosts.endpoints();
         let is_idempotent = settings.session.idempotence && settings.session.acks == Acks::All;
@@ -128,6 +134,7 @@ impl Sender {
             clock,
             poller,
             resolver,
+            credentials,
             gate,
             handover,
             counters,
@@ -152,15 +159,15 @@ impl Sender {
         self.is_running = true;
         let now = self.clock.moment();
         self.hosts.start(&self.settings, self.poller.waker());
-        // The URL's hosts are distinct and fewer than the fleet's limit: the configuration checked that.
-        let _checked = self.fleet.set_endpoints(now, &self.endpoints);
+        self.set_endpoints(now);
         while !self.handover.sender_stops() {
             if self.step().is_err() {
                 // The poller itself failed, for lack of memory. Try again, never spin.
                 std::thread::sleep(ASK_AGAIN);
             }
         }
-        self.connections.iter_mut().for_each(|connection| *connection = None);
+        self.connections.iter_mut().flatten().for_each(|connection| connection.socket().close());
+        self.connections.clear();
         self.report();
     }
 
@@ -191,6 +198,7 @@ impl Sender {
         }
         self.fleet.handle_timeout(now);
         self.check_sessions(now);
+        self.check_credentials(now);
         self.take_hosts(now);
         self.resolve_again(now);
         self.ask_cluster(now);
@@ -255,7 +263,8 @@ impl Sender {
         let asks = self.inquiry_timeout(now);
         let interval = self.settings.transport.resolve_interval;
         let resolve = self.resolved_at.map(|at| at.after(interval));
-        [earliest, resend, asks, resolve].into_iter().flatten().min().map(|at| {
+        let credentials = self.credentials.poll_timeout();
+        [earliest, resend, asks, resolve, credentials].into_iter().flatten().min().map(|at| {
             // A moment that has passed means at once, but never a spin: time moves by then.
             at.since(now).max(Duration::from_micros(100))
         })

@@ -33,9 +33,11 @@ impl Sender {
         match event {
             Event::Ready => {
                 self.fleet.handle_ready(now, lane);
+                self.retire_outdated(now, lane);
                 self.ask_cluster(now);
                 self.dispatch(now);
             }
+            Event::Expiring => self.fleet.renew(now, lane),
             Event::HeartbeatAnswered => self.fleet.handle_progress(now, lane),
             Event::Metadata(view) => self.take_metadata(now, &view),
             Event::ProducerId { producer_id, producer_epoch } => {

@@ -3,8 +3,12 @@
 //! Delivered, dropped and stored come from the spools (they are derived, not counted beside them); what is counted here
 //! is only what no spool knows: retries, rebinds.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
 use crate::pipeline::sender::Sender;
 use crate::pipeline::sender::flights::OWN;
+use crate::proto::fleet::CANDIDATES_MAX;
 use crate::proto::fleet::CloseReason;
 use crate::proto::fleet::LaneState;
 use crate::spool::DropReason;
@@ -20,9 +24,23 @@ pub struct Tally {
     /// All slots of the dead were given to us.
     pub adoption_seen: bool,
     rebinds: u64,
+    /// Why the last connection to an address failed.
+    failures: BTreeMap<SocketAddr, String>,
 }
 
 impl Tally {
+    /// A connection to `address` failed.
+    pub fn note_failure(&mut self, address: SocketAddr, reason: String) {
+        if self.failures.len() >= CANDIDATES_MAX && !self.failures.contains_key(&address) {
+            self.failures.pop_first();
+        }
+        self.failures.insert(address, reason);
+    }
+
+    fn last_failure(&self, address: SocketAddr) -> String {
+        self.failures.get(&address).cloned().unwrap_or_default()
+    }
+
     /// The fleet closed a lane.
     pub fn count_close(&mut self, reason: CloseReason) {
         self.rebinds += u64::from(reason == CloseReason::Rebind);
@@ -55,6 +73,11 @@ impl Sender {
             adoption_done: self.tally.adoption_seen,
             adopted_delivered,
             adopted_dropped,
+            tls_unverified: self.settings.tls.insecure_skip_verification,
+            sasl_cleartext: self.settings.sasl.insecure_cleartext,
+            credentials_reloads: u64::from(self.credentials.generation),
+            credentials_failures: self.credentials.failures,
+            credentials_failure: self.credentials.last_failure.clone(),
             receivers: self.receivers(),
             ..SenderStats::default()
         };
@@ -92,6 +115,7 @@ impl Sender {
                 records: candidate.acknowledged.records,
                 bytes: candidate.acknowledged.bytes,
                 failures: candidate.failures,
+                last_failure: self.tally.last_failure(candidate.target.address),
             })
             .collect()
     }

@@ -227,7 +227,7 @@ impl Fleet {
         LaneId(u32::try_from(index).expect("lanes are bounded far below u32::MAX"))
     }
 
-    fn lane_index(&self, lane: LaneId) -> Option<usize> {
+    pub(super) fn lane_index(&self, lane: LaneId) -> Option<usize> {
         usize::try_from(lane.0).ok().filter(|index| *index < self.lanes.len())
     }
 

@@ -237,6 +237,18 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
+    /// The reason in words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::AcknowledgementDeadline => "a batch was not acknowledged in time",
+            Self::ConnectDeadline => "no connection was made and ready in time",
+            Self::EndpointRemoved => "the address is gone",
+            Self::HeartbeatMissed => "it was silent after a heartbeat",
+            Self::Rebind => "the lane moved on",
+            Self::Shutdown => "the client was closed",
+        }
+    }
+
     /// Whether the lane has drained, so that no batch is in doubt.
     pub fn is_clean(self) -> bool {
         match self {

@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use crate::ids::LaneId;
 use crate::ids::Moment;
 use crate::proto::fleet::CloseReason;
 use crate::proto::fleet::Options;
@@ -42,6 +43,11 @@ impl Quota {
         self.records = self.records.map(|left| left.saturating_sub(u64::from(records)));
     }
 
+    /// From now on nothing is left.
+    fn exhaust(&mut self, now: Moment) {
+        self.until = Some(now);
+    }
+
     pub(super) fn until(&self) -> Option<Moment> {
         self.until
     }
@@ -54,6 +60,18 @@ impl Quota {
 }
 
 impl Fleet {
+    /// The lane's connection is not to be used much longer, because it was made with credentials that were
+    /// replaced or expire, say: it is moved as soon as the limits on moving lanes allow it.
+    pub fn renew(&mut self, now: Moment, lane: LaneId) {
+        self.observe(now);
+        if let Some(index) = self.lane_index(lane)
+            && self.lanes[index].phase == Phase::Ready
+        {
+            self.lanes[index].quota.exhaust(self.now);
+        }
+        self.advance();
+    }
+
     /// Starts as many drains as the limit allows, then closes the lanes that have drained.
     pub(super) fn advance_rebinding(&mut self) {
         while self.may_move_another() {

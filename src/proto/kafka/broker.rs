@@ -6,7 +6,11 @@
 //! request is at most [`ENTRIES_MAX`] entries, however many fit into its frame; an answer is
 //! written whole or not at all.
 
+use std::sync::Arc;
+
 use crate::proto::kafka::errors::ErrorCode;
+use crate::proto::kafka::sasl;
+use crate::proto::kafka::sasl::Users;
 use crate::proto::kafka::server;
 use crate::proto::kafka::server::Request;
 use crate::proto::kafka::server::RequestError;
@@ -20,6 +24,8 @@ use crate::proto::kafka::wire::header;
 use crate::proto::kafka::wire::init_producer_id;
 use crate::proto::kafka::wire::metadata;
 use crate::proto::kafka::wire::produce;
+use crate::proto::kafka::wire::sasl_authenticate;
+use crate::proto::kafka::wire::sasl_handshake;
 
 /// Most topics, or partitions, that one request may name: an answer is up to 20 times as long as
 /// the question, so this is what bounds it.
@@ -37,6 +43,12 @@ pub enum BrokerError {
     /// It names more topics or partitions than [`ENTRIES_MAX`].
     #[error("a request names {0} topics or partitions; the limit is {ENTRIES_MAX}")]
     TooManyEntries(usize),
+    /// SASL where nobody asks for it, or in the wrong order.
+    #[error("a request of SASL came where none is expected")]
+    UnexpectedSasl,
+    /// The client wants something before it has said who it is.
+    #[error("a request came before the client was authenticated")]
+    Unauthenticated,
     /// The answer is longer than the protocol can express.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -47,6 +59,8 @@ pub enum BrokerError {
 pub enum Handled<'a> {
     /// The answer was written.
     Answered,
+    /// The answer was written: the client is not who it says. Once it is sent the connection is to be closed.
+    Rejected,
     /// Batches are to be appended; answer with [`encode_produce_response`].
     Append(Append<'a>),
 }
@@ -86,12 +100,34 @@ pub struct Broker {
     host: String,
     port: u16,
     check_topic: fn(&str) -> bool,
+    gate: Gate,
+}
+
+/// How far a client has come in saying who it is.
+#[derive(Clone, Debug)]
+enum Gate {
+    Open,
+    Shut(Arc<Users>),
+    /// PLAIN was agreed upon.
+    Challenged(Arc<Users>),
+    /// The client has proved who it is.
+    Passed(Arc<Users>),
 }
 
 impl Broker {
     /// A broker that tells clients to use `host` and `port`, and which topic names are legal.
     pub fn new(host: String, port: u16, check_topic: fn(&str) -> bool) -> Self {
-        Self { host, port, check_topic }
+        Self { host, port, check_topic, gate: Gate::Open }
+    }
+
+    /// The same, for clients that have to authenticate as one of `users` by SASL PLAIN first.
+    pub fn guarded(self, users: Arc<Users>) -> Self {
+        Self { gate: Gate::Shut(users), ..self }
+    }
+
+    /// Whether the client may write.
+    pub fn is_passed(&self) -> bool {
+        matches!(self.gate, Gate::Open | Gate::Passed(_))
     }
 
     /// Handles one frame, without its size. The answer, if it is due at once, is appended to `out`.
@@ -100,7 +136,7 @@ impl Broker {
     /// # Errors
     /// When the connection must be closed. Nothing was appended to `out` then.
     pub fn handle<'a>(
-        &self,
+        &mut self,
         frame: &'a [u8],
         producer_id: impl FnOnce() -> i64,
         out: &mut Vec<u8>,
@@ -111,14 +147,27 @@ impl Broker {
             encode_response(api, &header, out, body)
         };
         match request {
+            Request::SaslHandshake(request) => {
+                let response = self.agree(version, &request)?;
+                answer(ApiKey::SaslHandshake, out, &mut |writer| response.encode(writer))?;
+            }
+            Request::SaslAuthenticate(request) => {
+                let is_welcome = self.authenticate(&request)?;
+                let response = verdict(is_welcome);
+                answer(ApiKey::SaslAuthenticate, out, &mut |writer| {
+                    response.encode(version, writer);
+                })?;
+                return Ok(if is_welcome { Handled::Answered } else { Handled::Rejected });
+            }
             Request::ApiVersions => {
-                let response = server::api_versions_response();
+                let response = server::api_versions_response(!matches!(self.gate, Gate::Open));
                 answer(ApiKey::ApiVersions, out, &mut |writer| response.encode(version, writer))?;
             }
             Request::ApiVersionsUnsupported => {
                 let response = server::api_versions_unsupported();
                 answer(ApiKey::ApiVersions, out, &mut |writer| response.encode(version, writer))?;
             }
+            _ if !self.is_passed() => return Err(BrokerError::Unauthenticated),
             Request::Metadata(request) => {
                 check_entries(request.topics.as_ref().map_or(0, Vec::len))?;
                 let response = self.metadata(&request);
@@ -146,6 +195,35 @@ impl Broker {
             Request::Produce(request) => return append(&header, request).map(Handled::Append),
         }
         Ok(Handled::Answered)
+    }
+
+    /// One mechanism is had; with version 0 messages without a header would follow, which are not read.
+    fn agree(
+        &mut self,
+        version: i16,
+        request: &sasl_handshake::Request<'_>,
+    ) -> Result<sasl_handshake::Response<'static>, BrokerError> {
+        let users = match &self.gate {
+            Gate::Open => return Err(BrokerError::UnexpectedSasl),
+            Gate::Shut(users) | Gate::Challenged(users) | Gate::Passed(users) => users.clone(),
+        };
+        let is_known = request.mechanism == sasl::PLAIN && version > 0;
+        if is_known {
+            self.gate = Gate::Challenged(users);
+        }
+        let error = if is_known { ErrorCode::None } else { UNSUPPORTED_SASL_MECHANISM };
+        Ok(sasl_handshake::Response { error, mechanisms: vec![sasl::PLAIN] })
+    }
+
+    fn authenticate(
+        &mut self,
+        request: &sasl_authenticate::Request<'_>,
+    ) -> Result<bool, BrokerError> {
+        let Gate::Challenged(users) = &self.gate else { return Err(BrokerError::UnexpectedSasl) };
+        let users = users.clone();
+        let is_welcome = users.check_plain(request.message);
+        self.gate = if is_welcome { Gate::Passed(users) } else { Gate::Shut(users) };
+        Ok(is_welcome)
     }
 
     fn metadata<'a>(&'a self, request: &metadata::Request<'a>) -> metadata::Response<'a> {
@@ -242,6 +320,15 @@ fn init_producer_id(
         producer_id: if transactional { -1 } else { producer_id() },
         producer_epoch: if transactional { -1 } else { 0 },
     }
+}
+
+const UNSUPPORTED_SASL_MECHANISM: ErrorCode = ErrorCode::Other(33);
+const SASL_AUTHENTICATION_FAILED: ErrorCode = ErrorCode::Other(58);
+
+fn verdict(is_welcome: bool) -> sasl_authenticate::Response<'static> {
+    let failure = || (SASL_AUTHENTICATION_FAILED, Some("wrong user or password"));
+    let (error, error_message) = if is_welcome { (ErrorCode::None, None) } else { failure() };
+    sasl_authenticate::Response { error, error_message, message: b"", session_lifetime_ms: 0 }
 }
 
 /// TRANSACTIONAL_ID_AUTHORIZATION_FAILED: the one that clients take as final.

@@ -6,10 +6,12 @@
 //! numbers, [`murmur2`] which partition a key belongs to. Nothing here looks into a record batch:
 //! it is 61 bytes of header and an opaque body.
 
+#[cfg(feature = "cli")]
 pub mod broker;
 pub mod client;
 pub mod errors;
 pub mod murmur2;
+pub mod sasl;
 pub mod sequence;
 pub mod server;
 pub mod wire;

@@ -18,6 +18,8 @@ use crate::proto::kafka::wire::find_coordinator;
 use crate::proto::kafka::wire::init_producer_id;
 use crate::proto::kafka::wire::metadata;
 use crate::proto::kafka::wire::produce;
+use crate::proto::kafka::wire::sasl_authenticate;
+use crate::proto::kafka::wire::sasl_handshake;
 
 /// What the receiver advertises, by which it also judges requests.
 pub const SUPPORTED: [ApiRange; 6] = [
@@ -28,6 +30,10 @@ pub const SUPPORTED: [ApiRange; 6] = [
     range(ApiKey::ApiVersions, 0, 2),
     range(ApiKey::InitProducerId, 0, 1),
 ];
+
+/// What it advertises beside that where clients have to authenticate.
+pub const SASL: [ApiRange; 2] =
+    [range(ApiKey::SaslHandshake, 0, 1), range(ApiKey::SaslAuthenticate, 0, 1)];
 
 /// A request that a client sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +49,10 @@ pub enum Request<'a> {
     InitProducerId(init_producer_id::Request<'a>),
     /// Batches to append.
     Produce(produce::Request<'a>),
+    /// Which mechanism the client will authenticate with.
+    SaslHandshake(sasl_handshake::Request<'a>),
+    /// One step of that.
+    SaslAuthenticate(sasl_authenticate::Request<'a>),
     /// To be refused.
     FindCoordinator(find_coordinator::Request<'a>),
     /// To be refused.
@@ -66,14 +76,17 @@ pub enum RequestError {
 }
 
 impl<'a> Request<'a> {
-    /// Reads one frame, without its size. What is returned points into `frame`.
+    /// Reads one frame, without its size. What is returned points into `frame`. Requests of [`SASL`] are
+    /// read in any case; whether they are welcome is not known here.
     pub fn decode(frame: &'a [u8]) -> Result<(RequestHeader<'a>, Self), RequestError> {
         let mut reader = Reader::new(frame);
         let header = RequestHeader::decode(&mut reader)?;
         let version = header.api_version;
         let unsupported =
             RequestError::Unsupported { api_key: header.api_key, api_version: header.api_version };
-        let Some(range) = SUPPORTED.iter().find(|range| range.api_key == header.api_key) else {
+        let Some(range) =
+            SUPPORTED.iter().chain(&SASL).find(|range| range.api_key == header.api_key)
+        else {
             return Err(unsupported);
         };
         let key = ApiKey::from_number(range.api_key);
@@ -101,17 +114,23 @@ impl<'a> Request<'a> {
                 find_coordinator::Request::decode(version, reader).map(Request::FindCoordinator)
             }
             Some(ApiKey::Fetch) => fetch::Request::decode(version, reader).map(Request::Fetch),
-            Some(ApiKey::SaslHandshake | ApiKey::SaslAuthenticate) | None => {
-                return Err(unsupported);
+            Some(ApiKey::SaslHandshake) => {
+                sasl_handshake::Request::decode(reader).map(Request::SaslHandshake)
             }
+            Some(ApiKey::SaslAuthenticate) => {
+                sasl_authenticate::Request::decode(version, reader).map(Request::SaslAuthenticate)
+            }
+            None => return Err(unsupported),
         }?;
         Ok((header, request))
     }
 }
 
-/// The answer to [`Request::ApiVersions`].
-pub fn api_versions_response() -> api_versions::Response {
-    api_versions::Response { error: ErrorCode::None, apis: SUPPORTED.to_vec(), throttle_ms: 0 }
+/// The answer to [`Request::ApiVersions`], with or without [`SASL`].
+pub fn api_versions_response(has_sasl: bool) -> api_versions::Response {
+    let sasl = if has_sasl { &SASL[..] } else { &[] };
+    let apis = [&SUPPORTED[..], sasl].concat();
+    api_versions::Response { error: ErrorCode::None, apis, throttle_ms: 0 }
 }
 
 /// The answer to [`Request::ApiVersionsUnsupported`]: error 35 with this API's own range, which
@@ -185,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_is_not_advertised_is_refused_with_its_numbers() {
-        for (api_key, api_version) in [(0, 2), (0, 9), (3, 9), (71, 0), (36, 0), (22, -1)] {
+        for (api_key, api_version) in [(0, 2), (0, 9), (3, 9), (71, 0), (36, 2), (22, -1)] {
             let frame = frame(api_key, api_version, |_| ());
             let refused = RequestError::Unsupported { api_key, api_version };
             assert_eq!(Request::decode(&frame), Err(refused));

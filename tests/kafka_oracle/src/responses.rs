@@ -63,7 +63,7 @@ fn headers_are_the_same_and_that_of_api_versions_never_is_flexible() {
 
 #[test]
 fn api_versions_is_the_same() {
-    let response = server::api_versions_response();
+    let response = server::api_versions_response(false);
     let range = |range: &api_versions::ApiRange| {
         ApiVersion::default()
             .with_api_key(range.api_key)

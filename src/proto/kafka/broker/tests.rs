@@ -150,11 +150,13 @@ fn what_is_not_advertised_or_names_too_much_closes_the_connection() {
         assert!(out.is_empty());
         error
     };
-    let unsupported = [(ApiKey::Produce, 2), (ApiKey::Produce, 9), (ApiKey::SaslHandshake, 1)];
+    let unsupported = [(ApiKey::Produce, 2), (ApiKey::Produce, 9), (ApiKey::SaslHandshake, 2)];
     for (api, version) in unsupported {
         let error = refused(&frame(api, version, |_| {}));
         assert!(matches!(error, BrokerError::Request(RequestError::Unsupported { .. })));
     }
+    let unasked = refused(&frame(ApiKey::SaslHandshake, 1, |writer| writer.string("PLAIN")));
+    assert_eq!(unasked, BrokerError::UnexpectedSasl);
     let request = metadata::Request {
         topics: Some(vec!["t"; ENTRIES_MAX + 1]),
         allow_auto_topic_creation: true,
@@ -166,7 +168,7 @@ fn what_is_not_advertised_or_names_too_much_closes_the_connection() {
 proptest! {
     #[test]
     fn random_bytes_never_panic_and_leave_nothing_half_written(
-        api in 0i16..25,
+        api in 0i16..40,
         version in -1i16..13,
         body in proptest::collection::vec(any::<u8>(), 0..200),
     ) {

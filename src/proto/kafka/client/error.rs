@@ -5,6 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::proto::kafka::errors::ErrorCode;
+use crate::proto::kafka::sasl::SaslError;
 use crate::proto::kafka::wire::ApiKey;
 use crate::proto::kafka::wire::EncodeError;
 use crate::proto::kafka::wire::WireError;
@@ -57,6 +58,24 @@ pub enum SessionError {
         /// The request.
         api: ApiKey,
     },
+    /// The broker does not have the mechanism that we authenticate with.
+    #[error("the broker does not take this sasl.mechanism; it takes: {offered}")]
+    MechanismRefused {
+        /// Those that it has, in its own words.
+        offered: String,
+    },
+    /// The broker does not believe that we are who we say.
+    #[error("the broker refused the authentication: {words}")]
+    AuthenticationFailed {
+        /// Why, in its own words.
+        words: String,
+    },
+    /// The mechanism's own messages went wrong.
+    #[error(transparent)]
+    Sasl(#[from] SaslError),
+    /// A request of ours cannot be expressed.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
     /// The broker refused to tell which requests it speaks.
     #[error("the broker refused ApiVersions: {0}")]
     Refused(ErrorCode),

@@ -12,6 +12,9 @@ use crate::proto::kafka::wire::produce;
 /// Something that the driver should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// The broker will not take our authentication for much longer: no more batches are to be
+    /// given to this session, and another one is to be opened.
+    Expiring,
     /// Heartbeat: the broker answered.
     HeartbeatAnswered,
     /// What the cluster looks like.

@@ -21,6 +21,7 @@ pub use event::Produced;
 pub use event::RecordFault;
 pub use event::TopicView;
 pub use session::Acks;
+pub use session::Authentication;
 pub use session::InFlight;
 pub use session::ProduceRequest;
 pub use session::Session;

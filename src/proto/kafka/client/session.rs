@@ -5,7 +5,10 @@
 //! order; an error ends the session for ever; nothing is sent while the broker wants silence.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::Duration;
+
+use zeroize::Zeroize;
 
 use crate::batch::HEADER_BYTES;
 use crate::ids::Moment;
@@ -24,8 +27,11 @@ use crate::proto::kafka::wire::produce;
 
 mod answers;
 mod requests;
+mod sasl;
 #[cfg(test)]
 mod tests;
+
+pub use sasl::Authentication;
 
 /// Which acknowledgement a batch waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +55,8 @@ pub struct SessionOptions {
     pub request_timeout: Duration,
     /// Largest response that is accepted.
     pub frame_bytes_max: u32,
+    /// How to prove who we are, where the broker asks for it.
+    pub authentication: Option<Authentication>,
 }
 
 /// A batch to send.
@@ -66,8 +74,9 @@ pub struct ProduceRequest<'a> {
     pub body_bytes: u32,
 }
 
-/// Bytes to write, in this order: `head`; the header and body of `batch`; `tail`.
-#[derive(Debug, PartialEq, Eq)]
+/// Bytes to write, in this order: `head`; the header and body of `batch`; `tail`. Its `Debug` shows no
+/// byte of `head`, which may hold a secret.
+#[derive(PartialEq, Eq)]
 pub struct Transmit {
     /// Bytes in front of the batch, or a whole request.
     pub head: Vec<u8>,
@@ -75,6 +84,14 @@ pub struct Transmit {
     pub batch: Option<TransmitBatch>,
     /// Bytes behind the batch.
     pub tail: &'static [u8],
+}
+
+impl fmt::Debug for Transmit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Transmit");
+        shown.field("head_bytes", &self.head.len()).field("batch", &self.batch);
+        shown.finish_non_exhaustive()
+    }
 }
 
 /// The part of a [`Transmit`] that the driver owns.
@@ -141,12 +158,15 @@ pub struct Session {
     outbox: VecDeque<(i32, Transmit)>,
     events: VecDeque<Event>,
     muted_until: Option<Moment>,
+    /// When the driver is told that the authentication will not hold much longer.
+    expires_at: Option<Moment>,
     spare_heads: Vec<Vec<u8>>,
 }
 
 #[derive(Debug)]
 enum Phase {
     Negotiating,
+    Authenticating(Box<sasl::Pending>),
     Ready(Versions),
     Ended(SessionError),
 }
@@ -166,6 +186,8 @@ enum Kind {
     Metadata,
     Produce { token: u64, topic: String, partition: i32 },
     ProducerId,
+    SaslAuthenticate,
+    SaslHandshake,
 }
 
 impl Session {
@@ -182,6 +204,7 @@ impl Session {
             outbox: VecDeque::new(),
             events: VecDeque::new(),
             muted_until: None,
+            expires_at: None,
             spare_heads: Vec::new(),
         };
         session.request_versions(now, versions::API_VERSIONS)?;
@@ -208,6 +231,9 @@ impl Session {
         if let Some(api) = overdue.map(|request| request.kind.api()) {
             let timeout = self.options.request_timeout;
             return Err(self.end(SessionError::RequestTimedOut { api, timeout }));
+        }
+        if self.expires_at.take_if(|at| *at <= now).is_some() {
+            self.events.push_back(Event::Expiring);
         }
         Ok(())
     }
@@ -306,13 +332,14 @@ impl Session {
         // Also with nothing to send: who asked [`Session::is_muted`] waits for the end.
         let silence_ends = self.muted_until;
         let due = |requests: &VecDeque<Request>| requests.front().map(|request| request.deadline);
-        [silence_ends, due(&self.unanswered), due(&self.unwritten)].into_iter().flatten().min()
+        let due = [due(&self.unanswered), due(&self.unwritten)];
+        due.into_iter().chain([silence_ends, self.expires_at]).flatten().min()
     }
 
-    /// Takes a buffer back for reuse.
+    /// Takes a buffer back for reuse; wiped, for it may have held a secret.
     pub fn recycle(&mut self, mut head: Vec<u8>) {
+        head.zeroize();
         if self.spare_heads.len() < SPARE_HEADS_MAX {
-            head.clear();
             self.spare_heads.push(head);
         }
     }
@@ -321,7 +348,7 @@ impl Session {
     pub fn versions(&self) -> Option<Versions> {
         match &self.phase {
             Phase::Ready(versions) => Some(*versions),
-            Phase::Negotiating | Phase::Ended(_) => None,
+            Phase::Negotiating | Phase::Authenticating(_) | Phase::Ended(_) => None,
         }
     }
 
@@ -354,7 +381,7 @@ impl Session {
     fn check_alive(&self) -> Result<(), SessionError> {
         match &self.phase {
             Phase::Ended(error) => Err(error.clone()),
-            Phase::Negotiating | Phase::Ready(_) => Ok(()),
+            Phase::Negotiating | Phase::Authenticating(_) | Phase::Ready(_) => Ok(()),
         }
     }
 

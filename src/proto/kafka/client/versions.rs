@@ -42,7 +42,12 @@ impl Versions {
     }
 }
 
-fn highest_common(offered: &[ApiRange], api: ApiKey, (min, max): (i16, i16)) -> Option<i16> {
+/// The highest version that both sides speak.
+pub(super) fn highest_common(
+    offered: &[ApiRange],
+    api: ApiKey,
+    (min, max): (i16, i16),
+) -> Option<i16> {
     let range = offered.iter().find(|range| range.api_key == api.number())?;
     let version = max.min(range.version_max);
     (version >= min && version >= range.version_min).then_some(version)

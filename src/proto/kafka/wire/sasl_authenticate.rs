@@ -1,4 +1,4 @@
-//! SaslAuthenticate (36), versions 0-2, the client's direction only: one step of the exchange.
+//! SaslAuthenticate (36), versions 0-2, in both directions: one step of the exchange.
 
 use crate::proto::kafka::errors::ErrorCode;
 use crate::proto::kafka::wire::ApiKey;
@@ -8,14 +8,29 @@ use crate::proto::kafka::wire::Writer;
 
 const API: ApiKey = ApiKey::SaslAuthenticate;
 
-/// The request. It has no `Debug`: what it holds is secret.
+/// The request. Its `Debug` shows nothing: what it holds is secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Request<'a> {
     /// The mechanism's message.
     pub message: &'a [u8],
 }
 
-impl Request<'_> {
+impl std::fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request").finish_non_exhaustive()
+    }
+}
+
+impl<'a> Request<'a> {
+    /// Reads the body.
+    pub fn decode(version: i16, reader: &mut Reader<'a>) -> Result<Self, WireError> {
+        reader.set_flexible(API.is_flexible(version));
+        let request = Self { message: reader.bytes()? };
+        reader.skip_tags()?;
+        reader.finish()?;
+        Ok(request)
+    }
+
     /// Writes the body.
     pub fn encode(&self, version: i16, writer: &mut Writer<'_>) {
         writer.set_flexible(API.is_flexible(version));
@@ -38,6 +53,18 @@ pub struct Response<'a> {
 }
 
 impl<'a> Response<'a> {
+    /// Writes the body.
+    pub fn encode(&self, version: i16, writer: &mut Writer<'_>) {
+        writer.set_flexible(API.is_flexible(version));
+        writer.i16(self.error.number());
+        writer.nullable_string(self.error_message);
+        writer.bytes(self.message);
+        if version >= 1 {
+            writer.i64(self.session_lifetime_ms);
+        }
+        writer.no_tags();
+    }
+
     /// Reads the body.
     pub fn decode(version: i16, reader: &mut Reader<'a>) -> Result<Self, WireError> {
         reader.set_flexible(API.is_flexible(version));

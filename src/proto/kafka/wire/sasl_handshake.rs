@@ -1,4 +1,4 @@
-//! SaslHandshake (17), versions 0-1, the client's direction only: choose a mechanism.
+//! SaslHandshake (17), versions 0-1, in both directions: choose a mechanism.
 
 use crate::proto::kafka::errors::ErrorCode;
 use crate::proto::kafka::wire::Reader;
@@ -12,7 +12,14 @@ pub struct Request<'a> {
     pub mechanism: &'a str,
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    /// Reads the body; the same in both versions.
+    pub fn decode(reader: &mut Reader<'a>) -> Result<Self, WireError> {
+        let request = Self { mechanism: reader.string()? };
+        reader.finish()?;
+        Ok(request)
+    }
+
     /// Writes the body; the same in both versions.
     pub fn encode(&self, writer: &mut Writer<'_>) {
         writer.string(self.mechanism);
@@ -29,6 +36,12 @@ pub struct Response<'a> {
 }
 
 impl<'a> Response<'a> {
+    /// Writes the body; the same in both versions.
+    pub fn encode(&self, writer: &mut Writer<'_>) {
+        writer.i16(self.error.number());
+        writer.array(&self.mechanisms, |writer, mechanism| writer.string(mechanism));
+    }
+
     /// Reads the body; the same in both versions.
     pub fn decode(reader: &mut Reader<'a>) -> Result<Self, WireError> {
         let response =

@@ -10,7 +10,6 @@ use crate::proto::kafka::client::event::Event;
 use crate::proto::kafka::client::event::Outcome;
 use crate::proto::kafka::client::event::Produced;
 use crate::proto::kafka::client::session::Kind;
-use crate::proto::kafka::client::session::Phase;
 use crate::proto::kafka::client::session::Request;
 use crate::proto::kafka::client::session::Session;
 use crate::proto::kafka::client::session::THROTTLE_MAX;
@@ -26,6 +25,8 @@ use crate::proto::kafka::wire::header;
 use crate::proto::kafka::wire::init_producer_id;
 use crate::proto::kafka::wire::metadata;
 use crate::proto::kafka::wire::produce;
+use crate::proto::kafka::wire::sasl_authenticate;
+use crate::proto::kafka::wire::sasl_handshake;
 
 impl Session {
     pub(super) fn handle_frames(
@@ -106,6 +107,15 @@ impl Session {
                 self.events.push_back(producer_id_event(&response)?);
                 Ok(())
             }
+            Kind::SaslHandshake => {
+                let response = sasl_handshake::Response::decode(reader).map_err(malformed)?;
+                self.take_mechanisms(now, &response)
+            }
+            Kind::SaslAuthenticate => {
+                let response =
+                    sasl_authenticate::Response::decode(version, reader).map_err(malformed)?;
+                self.take_step(now, &response)
+            }
         }
     }
 
@@ -117,8 +127,8 @@ impl Session {
     ) -> Result<(), SessionError> {
         match response.error {
             ErrorCode::None => {
-                self.phase = Phase::Ready(Versions::negotiate(&response.apis)?);
-                self.events.push_back(Event::Ready);
+                let versions = Versions::negotiate(&response.apis)?;
+                self.authenticate(now, versions, &response.apis)?;
             }
             ErrorCode::UnsupportedVersion if version > 0 => {
                 self.request_versions(now, 0)

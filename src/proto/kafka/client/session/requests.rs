@@ -48,7 +48,7 @@ impl Session {
     pub(super) fn accept_command(&mut self, now: Moment) -> Result<Versions, CommandError> {
         self.unmute(now);
         match &self.phase {
-            Phase::Negotiating => Err(CommandError::NotReady),
+            Phase::Negotiating | Phase::Authenticating(_) => Err(CommandError::NotReady),
             Phase::Ended(_) => Err(CommandError::Ended),
             Phase::Ready(_) if self.unanswered.len() + self.unwritten.len() >= REQUESTS_MAX => {
                 Err(CommandError::TooManyRequests(REQUESTS_MAX))
@@ -104,13 +104,20 @@ impl Kind {
             Kind::Heartbeat | Kind::Metadata => ApiKey::Metadata,
             Kind::Produce { .. } => ApiKey::Produce,
             Kind::ProducerId => ApiKey::InitProducerId,
+            Kind::SaslAuthenticate => ApiKey::SaslAuthenticate,
+            Kind::SaslHandshake => ApiKey::SaslHandshake,
         }
     }
 
     pub(super) fn token(&self) -> Option<u64> {
         match self {
             Kind::Produce { token, .. } => Some(*token),
-            Kind::ApiVersions | Kind::Heartbeat | Kind::Metadata | Kind::ProducerId => None,
+            Kind::ApiVersions
+            | Kind::Heartbeat
+            | Kind::Metadata
+            | Kind::ProducerId
+            | Kind::SaslAuthenticate
+            | Kind::SaslHandshake => None,
         }
     }
 }

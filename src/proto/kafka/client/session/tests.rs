@@ -21,6 +21,7 @@ fn options(acks: Acks) -> SessionOptions {
         acks,
         request_timeout: TIMEOUT,
         frame_bytes_max: 4096,
+        authentication: None,
     }
 }
 
@@ -108,7 +109,7 @@ fn error_35_in_the_layout_of_version_0_makes_it_ask_again_in_version_0() {
     let again = session.poll_transmit().unwrap();
     assert_eq!(server::Request::decode(&again.head[4..]).unwrap().1, server::Request::ApiVersions);
     assert_eq!(again.head[6..8], [0, 0]);
-    let offer = server::api_versions_response();
+    let offer = server::api_versions_response(false);
     let bytes = answer(ApiKey::ApiVersions, 0, 1, |writer| offer.encode(0, writer));
     session.handle_bytes(START, &bytes).unwrap();
     assert_eq!(session.poll_event(), Some(Event::Ready));

@@ -1,0 +1,60 @@
+//! Encrypted and authenticated connections, with real processes and sockets: bad peers get nothing, credentials
+//! change under load, foreign clients write to a guarded receiver, and no secret is ever printed.
+//!
+//! `SOAK_FACTOR=N` multiplies the counts.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bad_peers;
+mod bad_server;
+mod canary;
+mod foreign;
+mod guarded;
+mod rotation;
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use support::ReceiverProcess;
+use support::certificates::Authority;
+
+/// How much more than in `make test` is done.
+fn soak_factor() -> usize {
+    std::env::var("SOAK_FACTOR").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+/// A line of a record; all of them hold it, so that bytes can be searched for it.
+fn line(number: u64) -> String {
+    format!("payload {number} of a record")
+}
+
+fn expected(count: u64) -> Vec<Vec<u8>> {
+    (0..count).map(|number| line(number).into_bytes()).collect()
+}
+
+/// The arguments of a receiver that is 127.0.0.1 to those who trust the authority.
+fn encrypted(authority: &Authority, dir: &Path, name: &str) -> Vec<String> {
+    std::fs::create_dir_all(dir).unwrap();
+    let (certificate, key) = authority.issue("127.0.0.1").write(dir, name);
+    let pair = [("--tls-certificate", certificate), ("--tls-key", key)];
+    pair.into_iter().flat_map(|(name, path)| [name.to_owned(), shown(&path)]).collect()
+}
+
+fn shown(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+/// The authority's certificate as a file.
+fn bundle(authorities: &[&Authority], path: PathBuf) -> PathBuf {
+    let pem: String = authorities.iter().map(|authority| authority.pem()).collect();
+    support::certificates::write(&path, &pem);
+    path
+}
+
+fn start(dir: &Path, arguments: &[String]) -> ReceiverProcess {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    ReceiverProcess::start(dir, &arguments)
+}
