@@ -140,7 +140,7 @@ options! {
         /// `spool.backlog_share`. The order of records is then given up between the two, also
         /// within a thread, a key or a partition, and kept within each.
         order: SpoolOrder = ("spool.order", "strict", choice(SpoolOrder::NAMES));
-        /// Percentage of the bytes that the backlog gets with `spool.order=fresh_first` while there
+        /// Percentage of the batches that the backlog gets with `spool.order=fresh_first` while there
         /// are fresh records too. What one of the two does not use is the other's.
         backlog_share: u32 = ("spool.backlog_share", "20", count(1, 90));
         /// What survives a power cut: `batch` all that was stored, a duration all that is older

@@ -13,7 +13,8 @@ use crate::support::site::verify;
 const KILLS: u64 = 10;
 
 /// The spool waits rather than drops; the application blocks then, and the kill finds it blocked.
-pub const NEVER_DROP: &str = "name=application&spool.full=block&ring.full=block&ring.bytes_max=4MiB";
+pub const NEVER_DROP: &str =
+    "name=application&spool.full=block&ring.full=block&ring.bytes_max=4MiB";
 
 pub fn kill_ten_times(test: &str, options: &str) {
     let site = Site::new();

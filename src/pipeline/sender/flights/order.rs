@@ -2,8 +2,8 @@
 //!
 //! The backlog is what dead processes left, and what of our own spool waited unread for one to two seconds: the end of what is
 //! published is noted once a second, and where the last place but one was not reached when the next is noted, reading goes
-//! on at the last one. While both wait, bytes are taken from both in proportion; a share that one of them does not
-//! use is the other's. Knows nothing of lanes and partitions: what is bound first goes first.
+//! on at the last one. While both wait, batches are taken from both in proportion; a share that one of them does not
+//! use is the other's. Batches count, not bytes: a lane's window is used up by fresh ones of a few records too. Knows nothing of lanes and partitions: what is bound first goes first.
 
 use std::time::Duration;
 
@@ -19,9 +19,9 @@ const FRESH: Duration = Duration::from_secs(1);
 /// See the module's head.
 #[derive(Debug)]
 pub struct FreshFirst {
-    /// The backlog's, of a hundred bytes.
+    /// The backlog's, of a hundred batches.
     backlog_share: i64,
-    /// Hundredths of bytes that the backlog should have had by now; negative where it had more.
+    /// Hundredths of batches that the backlog should have had by now; negative where it had more.
     owed: i64,
     /// Ends of what was published, and when that was seen.
     older: Option<(u64, Moment)>,
@@ -29,7 +29,7 @@ pub struct FreshFirst {
 }
 
 impl FreshFirst {
-    /// The backlog gets `backlog_share` percent of the bytes while there are fresh batches too.
+    /// The backlog gets `backlog_share` percent of the batches while there are fresh batches too.
     pub fn new(backlog_share: u32) -> Self {
         Self { backlog_share: i64::from(backlog_share), owed: 0, older: None, newer: None }
     }
@@ -53,13 +53,13 @@ impl FreshFirst {
     }
 
     /// A fresh batch was taken while there is a backlog.
-    pub fn note_fresh(&mut self, bytes: u64) {
-        self.owed += bytes.cast_signed() * self.backlog_share;
+    pub fn note_fresh(&mut self) {
+        self.owed += self.backlog_share;
     }
 
     /// A batch of the backlog was taken because it was its turn.
-    pub fn note_backlog(&mut self, bytes: u64) {
-        self.owed -= bytes.cast_signed() * (100 - self.backlog_share);
+    pub fn note_backlog(&mut self) {
+        self.owed -= 100 - self.backlog_share;
     }
 
     /// There is no backlog.
@@ -98,14 +98,14 @@ impl Flights {
     fn read_in_turn(&mut self, order: &mut FreshFirst) -> Option<Lookahead> {
         if order.owes_backlog() {
             if let Some(next) = self.read_backlog() {
-                order.note_backlog(next.frame.bytes());
+                order.note_backlog();
                 return Some(next);
             }
             order.settle();
         }
         let Some(next) = self.read_fresh() else { return self.read_backlog() };
         if self.skips_own() || self.sources.iter().skip(1).any(Option::is_some) {
-            order.note_fresh(next.frame.bytes());
+            order.note_fresh();
         }
         Some(next)
     }
@@ -127,5 +127,28 @@ impl Flights {
     /// Whether batches of our own were passed over, for the backlog.
     pub(super) fn skips_own(&self) -> bool {
         matches!(self.sources.first(), Some(Some(own)) if own.reader.is_ahead())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_backlog_gets_its_share_and_no_more() {
+        for share in 1..=90 {
+            let mut order = FreshFirst::new(share);
+            let mut backlog = 0;
+            for taken in 1..=1_000 {
+                if order.owes_backlog() {
+                    order.note_backlog();
+                    backlog += 1;
+                } else {
+                    order.note_fresh();
+                }
+                let due = u64::from(share) * taken / 100;
+                assert!(due.abs_diff(backlog) <= 1, "{share} % of {taken}: {backlog}");
+            }
+        }
     }
 }
