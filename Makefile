@@ -10,7 +10,7 @@ FUZZ_SECONDS ?= 30
 SOAK_SECONDS ?= 600
 export FUZZ_SECONDS SOAK_SECONDS
 
-CHECKS := peers fmt clippy unit header-drift c-package python doctest docs loom fuzz-smoke miri
+CHECKS := peers fmt clippy unit faults header-drift c-package python java doctest docs loom fuzz-smoke miri
 
 .PHONY: help demo test soak bench docs-generate $(CHECKS)
 
@@ -26,7 +26,7 @@ test: $(CHECKS) ## install what the tests need, then run every check
 $(CHECKS):
 	@.ci/$@
 
-soak: ## all tests again and again, then all fuzz targets, SOAK_SECONDS each
+soak: ## the fault suite at length, all tests again and again, all fuzz targets; SOAK_SECONDS each
 	@.ci/soak
 
 bench: ## the benches, and the comparison with rival libraries

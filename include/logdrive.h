@@ -155,6 +155,41 @@
 #define LOGDRIVE_ATTRIBUTES_MAX 32
 
 /**
+ * An event of a kind that this header does not know; `text` describes it.
+ */
+#define LOGDRIVE_EVENT_OTHER 0
+
+/**
+ * A lane to the receiver `text` is ready, for the first time or after it was down.
+ */
+#define LOGDRIVE_EVENT_RECEIVER_UP 1
+
+/**
+ * The last lane to the receiver `text` failed, or it could not be reached in the first place.
+ */
+#define LOGDRIVE_EVENT_RECEIVER_DOWN 2
+
+/**
+ * `count` accepted records from number `first_record` on were given up, for the reason `text`.
+ */
+#define LOGDRIVE_EVENT_LOSS 3
+
+/**
+ * The spool is full; what happens next is what spool.full says.
+ */
+#define LOGDRIVE_EVENT_SPOOL_FULL 4
+
+/**
+ * The spool has had room again for a second.
+ */
+#define LOGDRIVE_EVENT_SPOOL_HAS_ROOM 5
+
+/**
+ * The files of the dead process `text` were taken over; `count` records in them wait.
+ */
+#define LOGDRIVE_EVENT_SLOT_ADOPTED 6
+
+/**
  * A running client. Opaque.
  */
 typedef struct logdrive_client logdrive_client;
@@ -168,6 +203,42 @@ typedef struct logdrive_config logdrive_config;
  * Logs to one stream of a client. Opaque; belongs to its client and ends with it.
  */
 typedef struct logdrive_logger logdrive_logger;
+
+/**
+ * Something that happened behind the calls. Valid during the callback only.
+ */
+typedef struct logdrive_event {
+  /**
+   * sizeof(logdrive_event) as the library has it: members beyond it are not there.
+   */
+  uint32_t struct_size;
+  /**
+   * LOGDRIVE_EVENT_*; kinds may be added.
+   */
+  int32_t kind;
+  /**
+   * Address, reason or process, as the kind says; NUL-terminated, never NULL.
+   */
+  const char *text;
+  /**
+   * Of a loss: the number of the first record; else 0.
+   */
+  uint64_t first_record;
+  /**
+   * How many records, as the kind says; else 0.
+   */
+  uint64_t count;
+} logdrive_event;
+
+/**
+ * Is told of events. No exception may leave it.
+ */
+typedef void (*logdrive_event_callback)(const struct logdrive_event *event, void *user_data);
+
+/**
+ * Frees what a callback was given.
+ */
+typedef void (*logdrive_free_user_data)(void *user_data);
 
 /**
  * A name and a value that travel with a record. Zero it, then set what is needed; see
@@ -308,6 +379,10 @@ typedef struct logdrive_stats {
    * Defects of logdrive that were caught, in its threads and at its boundary; worth a report.
    */
   uint64_t panics;
+  /**
+   * Events that the callback was not told of: it was too slow, or the client was closed meanwhile.
+   */
+  uint64_t events_lost;
 } logdrive_stats;
 
 #ifdef __cplusplus
@@ -345,7 +420,7 @@ int32_t logdrive_open_url(const char *url,
  * The logger of a stream, which is a Kafka topic; `name` NULL means the one of the client's URL.
  *
  * The same name gives the same logger. It belongs to the client: it is not freed, and refuses with
- * LOGDRIVE_CLOSED once the client is closed. Takes a lock: get loggers once, not per record. Any
+ * LOGDRIVE_CLOSED once the client is closed. Allocates: get loggers once, not per record. Any
  * thread may use it. At most 64 streams per client.
  *
  * Required:
@@ -446,6 +521,27 @@ int32_t logdrive_config_load_environment(struct logdrive_config *config,
  * A second call with the same configuration gives LOGDRIVE_CLOSED and does nothing.
  */
 int32_t logdrive_config_free(struct logdrive_config *config);
+
+/**
+ * Has `callback` told of events by every client that is opened with this configuration, on a thread of its own
+ * that exists only for this. NULL: by none any more.
+ *
+ * The callback may block, log, ask for figures and close the client. While it runs, up to 1,024 events wait, further
+ * ones are counted in the figures (events_lost). It is called in bursts, at most ten in a second. logdrive_close waits
+ * for it until its deadline, at least a second for a call that is under way; no call begins after that.
+ * A forked child calls it only once it has logged. It must neither throw nor longjmp: that ends the process.
+ *
+ * `user_data` is passed on. `free_user_data` (may be NULL) is called once, on any thread, when configuration and
+ * clients are freed, nobody is inside of the callback, and each thread that logged has ended or used another logger
+ * since; also where this function fails.
+ *
+ * Required:
+ * Both functions, and what they do with `user_data`, may be used on any thread, for as long as that.
+ */
+int32_t logdrive_config_on_event(struct logdrive_config *config,
+                                 logdrive_event_callback callback,
+                                 void *user_data,
+                                 logdrive_free_user_data free_user_data);
 
 /**
  * Logs `length` bytes of `text` as they are: any bytes, NULs too; need not be NUL-terminated.

@@ -14,6 +14,7 @@
 #define LOGDRIVE_HPP
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -225,14 +226,15 @@ class logger {
     try {
       if (text != nullptr) {
         std::size_t length = 0;
+        // Forwarded twice: a format refers to its arguments, it never moves from them.
         library::format_to(detail::bounded_output(text, detail::format_bytes, &length), format,
-                           arguments...);
+                           std::forward<Arguments>(arguments)...);
         if (length <= detail::format_bytes) {
           return logdrive_commit(handle_, text, length);
         }
         (void)logdrive_discard(handle_, std::exchange(text, nullptr));
       }
-      const std::string whole = library::format(format, arguments...);
+      const std::string whole = library::format(format, std::forward<Arguments>(arguments)...);
       return logdrive_log(handle_, number, whole.data(), whole.size());
     } catch (...) {
       if (text != nullptr) {
@@ -249,6 +251,42 @@ class logger {
  private:
   logdrive_logger *handle_ = nullptr;
 };
+
+// Something that happened behind the calls; valid during the callback only.
+struct event {
+  std::int32_t kind;      // LOGDRIVE_EVENT_*; kinds may be added
+  std::string_view text;  // address, reason or process, as the kind says
+  std::uint64_t first_record;
+  std::uint64_t count;
+};
+
+namespace detail {
+
+inline std::atomic<std::uint64_t> &callback_exceptions() noexcept {
+  static std::atomic<std::uint64_t> count{0};
+  return count;
+}
+
+template <class Callback>
+struct event_target {
+  static void call(const logdrive_event *told, void *callback) noexcept {
+    try {
+      (*static_cast<Callback *>(callback))(
+          event{told->kind, told->text, told->first_record, told->count});
+    } catch (...) {
+      // It must not reach the library.
+      callback_exceptions().fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+  static void free(void *callback) noexcept { delete static_cast<Callback *>(callback); }
+};
+
+}  // namespace detail
+
+// Exceptions that event callbacks threw; they are swallowed.
+inline std::uint64_t callback_exceptions() noexcept {
+  return detail::callback_exceptions().load(std::memory_order_relaxed);
+}
 
 // Options by name and value; see docs/configuration.md.
 class config {
@@ -272,6 +310,22 @@ class config {
   }
   std::int32_t load_environment() noexcept {
     return logdrive_config_load_environment(handle_, error_.data(), error_.size());
+  }
+
+  // Has `callback`, which takes a logdrive::event, told of events by each client that is opened with this; see
+  // logdrive_config_on_event. A copy of it is kept until these are gone. An exception that it throws is
+  // swallowed and counted in callback_exceptions(). LOGDRIVE_IO: no memory for the copy.
+  template <class Callback>
+  std::int32_t on_event(Callback &&callback) noexcept {
+    using kept = std::decay_t<Callback>;
+    static_assert(std::is_invocable_v<kept &, const event &>, "it takes a logdrive::event");
+    try {
+      return logdrive_config_on_event(handle_, detail::event_target<kept>::call,
+                                      new kept(std::forward<Callback>(callback)),
+                                      detail::event_target<kept>::free);
+    } catch (...) {
+      return LOGDRIVE_IO;
+    }
   }
 
   // Why the last call failed; empty if it did not.

@@ -180,6 +180,12 @@ impl Client {
         }
     }
 
+    /// How long the end of a process may wait for this client.
+    #[cfg(any(feature = "log", feature = "tracing", feature = "slog"))]
+    pub(crate) fn close_deadline(&self) -> Duration {
+        self.shared.calls.lineage().settings().client.close_deadline
+    }
+
     /// Records below `level` are not logged from now on; a disabled call costs about a nanosecond.
     pub fn set_level(&self, level: Severity) {
         self.shared.calls.set_level(level);

@@ -30,7 +30,9 @@
 //! | module | what it owns |
 //! |---|---|
 //! | [`Client`], [`Logger`] | what an application holds |
+//! | `facade` | `log`, `tracing` and `slog` over a client (features of those names) |
 //! | [`config`] | option names, defaults, ranges: one table |
+//! | [`Event`] | what a callback of the application is told |
 //! | [`record`] | one record's bytes in a ring |
 //! | `ring` | per-thread rings in one mapped arena; one release-store per record |
 //! | [`batch`] | Kafka's RecordBatch v2, codecs, batch identity |
@@ -55,11 +57,15 @@ mod client;
 pub mod clock;
 pub mod config;
 pub mod error;
+mod event;
+#[cfg(any(feature = "log", feature = "tracing", feature = "slog"))]
+pub mod facade;
 pub mod ids;
 #[cfg(feature = "cli")]
 pub mod inspect;
 mod lineage;
 mod logger;
+mod own_thread;
 #[doc(hidden)]
 pub mod pipeline;
 #[doc(hidden)]
@@ -82,6 +88,7 @@ pub use client::Client;
 pub use config::Config;
 pub use error::Code;
 pub use error::Error;
+pub use event::Event;
 pub use logger::Logger;
 pub use record::Severity;
 pub use stats::Snapshot;

@@ -100,7 +100,8 @@ impl Logger {
 
     /// Formats straight into the ring: `logger.write(Severity::Info, format_args!("{x} of {y}"))`.
     ///
-    /// A text of more than 1,024 bytes is formatted on the heap first, so formatting may run twice.
+    /// A text of more than 1,024 bytes is formatted on the heap, so formatting may run twice; it does not run at all
+    /// where there is no room.
     pub fn write(&self, severity: Severity, text: fmt::Arguments<'_>) -> Result<(), Code> {
         if !self.is_enabled(severity) {
             return Ok(());
@@ -110,21 +111,17 @@ impl Logger {
         }
         let record = self.record(severity, None, &[], &[]);
         let mut is_written = false;
-        let Some(node) = self.calls.lineage.node_for_record() else { return Err(Code::Starting) };
-        let outcome = node.registry().with(|producer| {
-            is_written = format_in_place(producer, &record, text);
+        self.offer(|producer| {
+            is_written = format_in_place(producer, &record, text)?;
             Ok(())
-        });
-        match outcome {
-            Ok(()) if is_written => Ok(()),
-            Ok(()) => {
-                let mut formatted = String::new();
-                // A value that cannot be formatted is the caller's defect, never a panic of ours.
-                formatted.write_fmt(text).map_err(|_| Code::InvalidArgument)?;
-                self.push(severity, None, &[], formatted.as_bytes())
-            }
-            Err(refusal) => Err(code_of(refusal)),
+        })?;
+        if is_written {
+            return Ok(());
         }
+        let mut formatted = String::new();
+        // A value that cannot be formatted is the caller's defect, never a panic of ours.
+        formatted.write_fmt(text).map_err(|_| Code::InvalidArgument)?;
+        self.push(severity, None, &[], formatted.as_bytes())
     }
 
     /// Logs at TRACE. What is refused is counted in [`Client::stats`](crate::Client::stats).
@@ -219,6 +216,14 @@ impl Logger {
     #[doc(hidden)]
     pub fn discard(&self, room: *const u8) -> Result<(), Code> {
         self.offer(|producer| producer.finish(room, None))
+    }
+
+    /// Counts a record that would have fed on itself.
+    #[cfg(any(feature = "log", feature = "tracing", feature = "slog"))]
+    #[cold]
+    pub(crate) fn refuse_as_reentrant(&self) {
+        // Counted is all that there is to it.
+        let _counted = self.offer(|_| Err(Refusal::Reentrant));
     }
 
     #[inline]
@@ -330,17 +335,26 @@ impl Calls {
     }
 }
 
-/// False where the text does not fit a claim, or no claim was to be had; nothing was logged then.
-fn format_in_place(producer: &mut Producer, record: &Record<'_>, text: fmt::Arguments<'_>) -> bool {
+/// False where the text does not fit a claim; nothing was logged then, and it is to be formatted elsewhere.
+fn format_in_place(
+    producer: &mut Producer,
+    record: &Record<'_>,
+    text: fmt::Arguments<'_>,
+) -> Result<bool, Refusal> {
     let bytes_max = record.encoded_bytes() + FORMAT_BYTES_MAX;
-    let Ok(mut claim) = producer.claim_in_place(record.severity, bytes_max) else { return false };
+    let mut claim = match producer.claim_in_place(record.severity, bytes_max) {
+        Ok(claim) => claim,
+        // No record may be as large as the claim; the text may still be small enough.
+        Err(Refusal::TooLarge) => return Ok(false),
+        Err(refusal) => return Err(refusal),
+    };
     let mut is_full = false;
     record.encode(|piece| is_full |= claim.put(piece).is_err());
     if is_full || claim.write_fmt(text).is_err() {
-        return false;
+        return Ok(false);
     }
     claim.commit();
-    true
+    Ok(true)
 }
 
 fn code_of(refusal: Refusal) -> Code {

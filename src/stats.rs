@@ -59,7 +59,18 @@ pub struct BatchCounters {
     pub loss_reports: Counter,
     /// Places in spools that were found unreadable and copied to the quarantine.
     pub spool_damages: Counter,
+    /// Records that were rejected and are not among the dead letters: no room there, or no way to write them.
+    pub dead_letters_lost: Counter,
     /// Panics of our threads that were caught.
+    pub panics: Counter,
+}
+
+/// What became of events beside being told.
+#[derive(Debug, Default)]
+pub struct EventCounters {
+    /// Events that the callback was not told of.
+    pub lost: Counter,
+    /// Panics of the callback.
     pub panics: Counter,
 }
 
@@ -111,6 +122,11 @@ pub struct SenderStats {
     pub bytes_wire: u64,
     /// Attempts beyond the first to send a batch.
     pub retries: u64,
+    /// Acknowledgements of new batches at offsets that were acknowledged before: a broker lost what it had
+    /// acknowledged, or lies. Each is worth a look at the cluster; what it lost is not sent again.
+    pub acknowledgement_regressions: u64,
+    /// Milliseconds of silence that brokers asked for, because of their quotas; over all connections.
+    pub throttled_ms: u64,
     /// Connections that were moved by the rebinding rules.
     pub rebinds: u64,
     /// Whether servers' certificates are believed without a look (`tls.insecure_skip_verification`).
@@ -134,6 +150,8 @@ pub struct SenderStats {
 pub struct Counters {
     /// The batcher's.
     pub batch: BatchCounters,
+    /// Of the event callback.
+    pub events: EventCounters,
     sender: Mutex<SenderStats>,
 }
 
@@ -163,12 +181,18 @@ pub struct Snapshot {
     pub malformed: u64,
     /// Panics of our threads that were caught; every one is a defect worth a report.
     pub panics: u64,
+    /// Events that the callback was not told of: it was too slow, or the client was closed meanwhile.
+    pub events_lost: u64,
+    /// Panics of the event callback that were caught; the application's, not ours.
+    pub callback_panics: u64,
     /// Commits that found the spool full.
     pub spool_full: u64,
     /// Commits that the file system refused.
     pub spool_errors: u64,
     /// Places in spools that were found unreadable; what is known of them lies in `quarantine/`.
     pub spool_damages: u64,
+    /// Records that were rejected and are not among the dead letters: no room there, or no way to write them.
+    pub dead_letters_lost: u64,
     /// Bytes of the arena.
     pub arena_bytes: u64,
     /// Percent of the arena's chunks in use.

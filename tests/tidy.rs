@@ -10,6 +10,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("error", &[]),
     ("checksum", &[]),
+    ("event", &["ids"]),
+    ("own_thread", &[]),
+    ("facade", &["client", "logger", "record", "stats", "own_thread", "error"]),
     ("sync", &[]),
     ("clock", &["ids", "sys", "sync"]),
     ("sys", &["error", "sync"]),
@@ -18,10 +21,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("batch", &["record", "checksum", "ids", "error"]),
     ("spool", &["sys", "checksum", "ids", "error"]),
     ("proto", &["batch", "checksum", "ids", "error"]),
-    ("transport", &["ids", "error"]),
+    ("transport", &["own_thread", "ids", "error"]),
     ("stats", &["sys", "sync", "ids"]),
     ("inspect", &["spool", "batch", "checksum", "ids", "error"]),
-    ("config", &["ring", "batch", "spool", "proto", "transport", "error"]),
+    ("config", &["ring", "batch", "spool", "proto", "transport", "event", "error"]),
     (
         "pipeline",
         &[
@@ -34,6 +37,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sys",
             "sync",
             "checksum",
+            "event",
+            "own_thread",
             "ids",
             "error",
             "clock",
@@ -72,8 +77,17 @@ const COMMAND: &[&str] = &[
 ];
 
 /// Where `unsafe` may stand, apart from inline test modules (loom's cells need it).
-const UNSAFE_IN: &[&str] =
-    &["src/sys/", "src/sys.rs", "src/ring/raw.rs", "bindings/c/", "tests/fork.rs"];
+const UNSAFE_IN: &[&str] = &[
+    "src/sys/",
+    "src/sys.rs",
+    "src/ring/raw.rs",
+    "bindings/c/",
+    "bindings/java/native/",
+    "tests/fork.rs",
+    "tests/support/witness.rs",
+    "tests/faults/exit.rs",
+    "tests/faults/fork.rs",
+];
 
 /// Where rustls may be told whom to trust, other than by its own verification.
 const VERIFIERS_IN: &[&str] = &["src/transport/tls/config.rs", "src/transport/tls/unverified.rs"];
@@ -96,6 +110,7 @@ const ORDERINGS_IN: &[&str] = &[
     "src/bin/",
     "bindings/c/",
     "bindings/python/",
+    "bindings/java/native/",
 ];
 
 const ORDERINGS: &[&str] = &["Relaxed", "Acquire", "Release", "AcqRel", "SeqCst"];

@@ -128,8 +128,13 @@ pub fn measure(load: &Load, log: impl Fn(&[u8]) + Sync, finish: impl FnOnce()) -
 
 /// Sends `load` to the receiver at `address` with logdrive; panics where a record was not acknowledged.
 pub fn run(load: &Load, address: SocketAddr, extra: &str) -> Used {
+    run_at(load, &format!("receivers://{address}/bench"), extra)
+}
+
+/// A client for `load` that was connected, and has started every thread of its own.
+pub fn client(load: &Load, target: &str, extra: &str) -> Client {
     let url = format!(
-        "receivers://{address}/bench?codec={}&workers={}&name=bench-{}&ring.full=block&\
+        "{target}?codec={}&workers={}&name=bench-{}&ring.full=block&\
          ring.full_deadline=60s&spool.full=block{extra}",
         load.codec,
         load.workers,
@@ -137,9 +142,14 @@ pub fn run(load: &Load, address: SocketAddr, extra: &str) -> Used {
     );
     let config = Config::from_url(&url).expect("the URL is right");
     let client = Client::start(&config).expect("the client opens");
-    // Connected, and every thread of ours started, before the clock runs.
     client.log(Severity::Info, "warm").expect("the ring is empty");
     client.flush(DEADLINE).expect("the receiver answers");
+    client
+}
+
+/// Sends `load` to `target`, a URL without options.
+pub fn run_at(load: &Load, target: &str, extra: &str) -> Used {
+    let client = client(load, target, extra);
     let used = measure(
         load,
         |line| client.log(Severity::Info, line).expect("a full ring waits"),

@@ -1,15 +1,19 @@
-//! Cuts a sealed batch of ours in two: one that a broker calls too large, or one of whose records
-//! it calls poison.
+//! Cuts parts out of a sealed batch of ours: one that a broker calls too large, or one of whose
+//! records it calls poison.
 //!
-//! Owns the division of the identity: both halves keep instance and batch number, and share the
+//! Owns the division of the identity: all parts keep instance and batch number, and share the
 //! range of records between them, so that readers still find gaps and duplicates (I11). Keys,
-//! values, times, order and all other headers stay as they are.
+//! values, order and all other headers stay as they are, and so do times unless a [`Rewrite`] says
+//! otherwise. The same batch, records and rewrite give the same part.
+
+use std::ops::Range;
 
 use thiserror::Error;
 
 use crate::batch::RECORDS_BYTES_MAX_HARD;
 use crate::batch::builder::Builder;
 use crate::batch::builder::Record;
+use crate::batch::builder::RecordHeader;
 use crate::batch::builder::SealError;
 use crate::batch::builder::Sealed;
 use crate::batch::codec::Compressor;
@@ -24,15 +28,50 @@ use crate::batch::reader::RecordIter;
 use crate::batch::reader::RecordView;
 use crate::ids::BatchIdentity;
 
-/// One half: a sealed batch that is not bound to a producer.
+/// Header of a record whose time was changed: the one that it was logged with, milliseconds since
+/// 1970, decimal.
+pub const TIME_BEFORE_NAME: &[u8] = b"logdrive.time_ms";
+
+/// A part of a batch: sealed, not bound to a producer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SplitBatch {
     /// Header and checksums.
     pub sealed: Sealed,
     /// The body.
     pub body: Vec<u8>,
-    /// The half's share of the records.
+    /// The part's share of the records.
     pub identity: BatchIdentity,
+}
+
+/// What becomes of the records' times; one that changes is kept in [`TIME_BEFORE_NAME`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Times {
+    /// They stay.
+    #[default]
+    Kept,
+    /// Those after this one, in milliseconds since 1970, are set to it.
+    AtMost(i64),
+    /// All are set to this one.
+    All(i64),
+}
+
+impl Times {
+    fn of(self, timestamp_ms: i64) -> i64 {
+        match self {
+            Times::Kept => timestamp_ms,
+            Times::AtMost(latest) => timestamp_ms.min(latest),
+            Times::All(time) => time,
+        }
+    }
+}
+
+/// How a part differs from the records that it is cut from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rewrite<'a> {
+    /// Times.
+    pub times: Times,
+    /// A header that every record gets in addition.
+    pub note: Option<RecordHeader<'a>>,
 }
 
 /// Why a batch was not split.
@@ -53,7 +92,17 @@ pub enum SplitError {
         /// Records in the batch.
         record_count: u32,
     },
-    /// A half could not be sealed again.
+    /// There are not so many records.
+    #[error("records {start} to {end} are no part of a batch of {record_count}")]
+    Range {
+        /// The first one wanted.
+        start: u32,
+        /// Behind the last one wanted.
+        end: u32,
+        /// Records in the batch.
+        record_count: u32,
+    },
+    /// A part could not be sealed again.
     #[error(transparent)]
     Seal(#[from] SealError),
 }
@@ -68,51 +117,90 @@ pub fn split(
     body: &[u8],
     compressor: &mut Compressor,
 ) -> Result<Option<[SplitBatch; 2]>, SplitError> {
-    let header = Header::decode(header)?;
-    let record_count = header.record_count.cast_unsigned();
-    let mut records = Vec::new();
-    decompress(header.codec, body, RECORDS_BYTES_MAX_HARD, &mut records)?;
-    // Read to the end first: bytes behind the last record would otherwise go unnoticed.
-    let records = RecordIter::new(&header, &records).collect::<Result<Vec<_>, _>>()?;
-    let Some(whole) =
-        records.first().and_then(identity).filter(|identity| identity.record_count == record_count)
-    else {
-        return Err(SplitError::Identity { record_count });
-    };
+    let mut scratch = Vec::new();
+    let whole = Whole::read(header, body, &mut scratch)?;
+    let record_count = whole.identity.record_count;
     if record_count == 1 {
         return Ok(None);
     }
-    let first_count = record_count.div_ceil(2);
-    let (first, second) = records.split_at(first_count as usize);
-    let first_identity = BatchIdentity { record_count: first_count, ..whole };
-    let second_identity = BatchIdentity {
-        first_record: whole.first_record.wrapping_add(u64::from(first_count)),
-        record_count: record_count - first_count,
-        ..whole
-    };
-    let first = seal_half(first, true, first_identity, compressor)?;
-    let second = seal_half(second, false, second_identity, compressor)?;
+    let middle = record_count.div_ceil(2);
+    let first = whole.cut(0..middle, &Rewrite::default(), compressor)?;
+    let second = whole.cut(middle..record_count, &Rewrite::default(), compressor)?;
     Ok(Some([first, second]))
 }
 
-fn seal_half(
-    records: &[RecordView<'_>],
-    begins_with_identity: bool,
-    identity: BatchIdentity,
+/// The part of a batch that [`Builder::seal`] made which holds these records, at least one; they are counted
+/// from 0.
+///
+/// Compressed with `compressor`, whatever the codec of the batch. For rare cases, as [`split`].
+pub fn cut(
+    header: &[u8; HEADER_BYTES],
+    body: &[u8],
+    records: Range<u32>,
+    rewrite: &Rewrite<'_>,
     compressor: &mut Compressor,
 ) -> Result<SplitBatch, SplitError> {
-    let mut builder = Builder::default();
-    for (index, record) in records.iter().enumerate() {
-        // The builder writes the half's own identity in its place.
-        let skipped = usize::from(begins_with_identity && index == 0);
-        builder.push(&Record {
-            timestamp_ms: record.timestamp_ms,
-            key: record.key,
-            value: record.value,
-            headers: record.headers().skip(skipped),
-        });
+    let mut scratch = Vec::new();
+    Whole::read(header, body, &mut scratch)?.cut(records, rewrite, compressor)
+}
+
+/// A batch whose records were all read.
+struct Whole<'a> {
+    records: Vec<RecordView<'a>>,
+    identity: BatchIdentity,
+}
+
+impl<'a> Whole<'a> {
+    fn read(
+        header: &[u8; HEADER_BYTES],
+        body: &[u8],
+        scratch: &'a mut Vec<u8>,
+    ) -> Result<Self, SplitError> {
+        let header = Header::decode(header)?;
+        let record_count = header.record_count.cast_unsigned();
+        decompress(header.codec, body, RECORDS_BYTES_MAX_HARD, scratch)?;
+        // Read to the end first: bytes behind the last record would otherwise go unnoticed.
+        let records = RecordIter::new(&header, scratch).collect::<Result<Vec<_>, _>>()?;
+        let identity = records.first().and_then(identity);
+        match identity.filter(|identity| identity.record_count == record_count) {
+            Some(identity) => Ok(Self { records, identity }),
+            None => Err(SplitError::Identity { record_count }),
+        }
     }
-    let mut body = Vec::new();
-    let sealed = builder.seal(&identity, compressor, &mut body)?;
-    Ok(SplitBatch { sealed, body, identity })
+
+    fn cut(
+        &self,
+        part: Range<u32>,
+        rewrite: &Rewrite<'_>,
+        compressor: &mut Compressor,
+    ) -> Result<SplitBatch, SplitError> {
+        let Range { start, end } = part;
+        let record_count = self.identity.record_count;
+        if start >= end || end > record_count {
+            return Err(SplitError::Range { start, end, record_count });
+        }
+        let identity = BatchIdentity {
+            first_record: self.identity.first_record.wrapping_add(u64::from(start)),
+            record_count: end - start,
+            ..self.identity
+        };
+        let mut builder = Builder::default();
+        for (index, record) in (start..end).zip(&self.records[start as usize..]) {
+            let timestamp_ms = rewrite.times.of(record.timestamp_ms);
+            let before = record.timestamp_ms.to_string();
+            let before = (timestamp_ms != record.timestamp_ms)
+                .then_some((TIME_BEFORE_NAME, Some(before.as_bytes())));
+            // The builder writes the part's own identity in the place of the batch's.
+            let skipped = usize::from(index == 0);
+            builder.push(&Record {
+                timestamp_ms,
+                key: record.key,
+                value: record.value,
+                headers: record.headers().skip(skipped).chain(before).chain(rewrite.note),
+            });
+        }
+        let mut body = Vec::new();
+        let sealed = builder.seal(&identity, compressor, &mut body)?;
+        Ok(SplitBatch { sealed, body, identity })
+    }
 }

@@ -60,6 +60,8 @@ pub use crate::config::value::Accepts;
 pub use crate::config::value::Kind;
 
 use crate::config::settings::Groups;
+use crate::event::Event;
+use crate::event::EventCallback;
 
 /// The name that takes a whole URL, in [`Config::set`], in a file and as `LOGDRIVE_URL`.
 pub const URL: &str = "url";
@@ -187,6 +189,25 @@ impl Config {
         }
         *self = changed;
         Ok(())
+    }
+
+    /// Has `callback` told of [`Event`]s, on a thread of its own (`logdrive-event`) that exists only for this.
+    ///
+    /// It may block, log to the client, ask for figures and close the client. While it runs, up to 1,024 events wait,
+    /// further ones are counted in [`Snapshot::events_lost`](crate::Snapshot::events_lost); its panics are
+    /// caught and counted. It is called in bursts, at most ten in a second. Closing the client waits for it
+    /// until its deadline, at least a second for a call that is under way, and no call begins after that.
+    /// A clone of the client that the callback owns keeps the client open until it is closed by hand. A
+    /// forked child calls it only for a pipeline of its own, which its first record starts.
+    ///
+    /// The last callback given holds.
+    pub fn on_event(&mut self, callback: impl Fn(&Event) + Send + Sync + 'static) {
+        self.groups.on_event = Some(EventCallback::new(callback));
+    }
+
+    /// Takes back what [`Config::on_event`] registered.
+    pub fn on_no_event(&mut self) {
+        self.groups.on_event = None;
     }
 
     /// Finds what is missing or contradictory, before anything is started.

@@ -15,6 +15,7 @@ use crate::config::table::SpoolSettings;
 use crate::config::table::StreamSettings;
 use crate::config::table::TlsSettings;
 use crate::config::table::TransportSettings;
+use crate::event::EventCallback;
 
 /// Where batches go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +75,8 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// Who we are.
     pub sasl: SaslSettings,
+    /// Is told of events.
+    pub on_event: Option<EventCallback>,
 }
 
 impl Settings {
@@ -100,13 +103,14 @@ pub(super) struct Groups {
     pub(super) transport: TransportSettings,
     pub(super) tls: TlsSettings,
     pub(super) sasl: SaslSettings,
+    pub(super) on_event: Option<EventCallback>,
 }
 
 impl Groups {
     /// The settings, if there is a topic; every URL brings one.
     pub(super) fn with_target(self, target: Target) -> Option<Settings> {
-        let Self { stream, client, ring, batch, spool, session, fleet, transport, tls, sasl } =
-            self;
+        let Self { stream, client, ring, batch, spool, session, fleet, .. } = self;
+        let Self { transport, tls, sasl, on_event, .. } = self;
         let topic = stream.topic?;
         Some(Settings {
             target,
@@ -120,6 +124,7 @@ impl Groups {
             transport,
             tls,
             sasl,
+            on_event,
         })
     }
 }

@@ -143,6 +143,10 @@ options! {
         /// Percentage of the batches that the backlog gets with `spool.order=fresh_first` while there
         /// are fresh records too. What one of the two does not use is the other's.
         backlog_share: u32 = ("spool.backlog_share", "20", count(1, 90));
+        /// Bound on the files below `dead-letters/` of this `name`: records that a receiver refused for good,
+        /// kept for `logdrive spool --dead-letters`. Beyond it such a record is only counted and
+        /// reported. 0 keeps none.
+        dead_letters_bytes_max: u64 = ("dead_letters.bytes_max", "64MiB", bytes(0, 1024 * GIB));
         /// What survives a power cut: `batch` all that was stored, a duration all that is older
         /// than it, `none` what the kernel happened to write. A crash of the process alone loses
         /// nothing with any of them. Other than `none` it needs `spool.dir`.

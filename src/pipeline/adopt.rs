@@ -70,7 +70,7 @@ impl Options {
     /// From what the adopter itself uses.
     pub fn new(encode: encode::Options, spool: spool::Options, ring: ring::Options) -> Self {
         // The streams of a dead process are numbered in its own way.
-        let placement = encode.placement.as_ref().map(|_| Arc::new(Placement::new()));
+        let placement = Arc::new(Placement::new(encode.placement.places_keys()));
         Self { encode: encode::Options { placement, ..encode }, spool, ring }
     }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::event::Event;
 use crate::ids::InstanceId;
 use crate::ids::Moment;
 use crate::pipeline::adopt::AdoptError;
@@ -21,6 +22,7 @@ use crate::pipeline::adopt::Adopting;
 use crate::pipeline::adopt::Options;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::handover::Source;
+use crate::pipeline::notifier::Notifier;
 use crate::pipeline::slots::Roots;
 use crate::stats::Counters;
 use crate::transport::Waker;
@@ -46,6 +48,8 @@ pub struct Parts {
     pub counters: Arc<Counters>,
     /// Wakes the sender.
     pub sender: Waker,
+    /// Takes events.
+    pub notifier: Notifier,
 }
 
 /// See the module's head.
@@ -131,7 +135,13 @@ impl Adoption {
                     // Files that nobody knows keep its directory: no reason to look at it all the time.
                     self.refused.insert(instance, self.parts.clock.moment());
                 }
-                sources.into_iter().for_each(|source| self.parts.handover.give(source));
+                for source in sources {
+                    self.parts.notifier.notify(Event::SlotAdopted {
+                        instance: source.slot.instance(),
+                        stored: source.reader.totals().stored_records,
+                    });
+                    self.parts.handover.give(source);
+                }
                 self.parts.sender.wake();
             }
             Err(failure) => self.note(instance, failure),

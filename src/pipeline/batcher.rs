@@ -14,8 +14,10 @@ use crate::ids::Moment;
 use crate::pipeline::commit::commit;
 use crate::pipeline::encode::SealedGroup;
 use crate::pipeline::encode::Ticket;
+use crate::pipeline::fullness::Fullness;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
+use crate::pipeline::notifier::Notifier;
 use crate::pipeline::placement::Placement;
 use crate::pipeline::pressure::Pressure;
 use crate::pipeline::workers::Workers;
@@ -54,6 +56,8 @@ pub struct Links {
     pub counters: Arc<Counters>,
     /// Wakes the sender.
     pub sender: Waker,
+    /// Tells the application what happens.
+    pub notifier: Notifier,
 }
 
 /// See the module's head.
@@ -63,9 +67,10 @@ pub struct Batcher {
     writer: spool::Writer,
     workers: Workers,
     links: Links,
+    fullness: Fullness,
     clock: Clock,
     settings: Arc<BatchSettings>,
-    placement: Option<Arc<Placement>>,
+    placement: Arc<Placement>,
     pressure: Pressure,
     slice: Slice,
     spare_slices: Vec<Slice>,
@@ -110,7 +115,7 @@ pub struct Parts {
     /// Batch settings.
     pub settings: Arc<BatchSettings>,
     /// Where keyed records go, in Kafka mode.
-    pub placement: Option<Arc<Placement>>,
+    pub placement: Arc<Placement>,
     /// What a full spool means.
     pub pressure: Pressure,
 }
@@ -126,6 +131,7 @@ impl Batcher {
             arena,
             writer,
             workers,
+            fullness: Fullness::new(links.notifier.clone()),
             links,
             clock,
             settings,
@@ -314,6 +320,7 @@ impl Batcher {
                 self.pressure.note_refused(&error);
                 if let CommitError::Full { .. } = error {
                     counters.spool_full.add(1);
+                    self.fullness.note_full(self.clock.moment());
                     if self.pressure.drops_oldest() {
                         self.links.handover.want_space();
                         self.links.sender.wake();
@@ -347,6 +354,9 @@ impl Batcher {
         self.writer.prepare();
         self.arena.populate_ahead(POPULATE_CHUNKS);
         let now = self.clock.moment();
+        if self.blocked.is_none() {
+            self.fullness.note_room(now);
+        }
         if self.writer.sync_due(now).is_err() {
             // What was committed since the last sync may not survive a power cut; it does survive us.
             self.links.counters.batch.spool_errors.add(1);
@@ -358,9 +368,8 @@ impl Batcher {
             let Calibration { ticks, wall_nanos, nanos_per_tick } = self.calibration;
             self.arena.store_time_anchor([ticks, wall_nanos, nanos_per_tick]);
         }
-        if let Some(placement) = &self.placement
-            && (placement.take_news() || self.anchored_at == Some(now))
-        {
+        let placement = &self.placement;
+        if placement.take_news() || self.anchored_at == Some(now) {
             // Once a second too: streams come up.
             placement.spread(&self.arena.streams());
         }

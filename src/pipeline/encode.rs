@@ -152,8 +152,8 @@ pub struct Options {
     pub instance: InstanceId,
     /// Batch and codec settings.
     pub batch: Arc<BatchSettings>,
-    /// Where keyed records go; none where every receiver takes them.
-    pub placement: Option<Arc<Placement>>,
+    /// Where keyed records go, and how large a batch each topic takes.
+    pub placement: Arc<Placement>,
 }
 
 impl Options {
@@ -163,7 +163,7 @@ impl Options {
         Self {
             instance,
             batch: Arc::new(settings.batch.clone()),
-            placement: is_kafka.then(|| Arc::new(Placement::new())),
+            placement: Arc::new(Placement::new(is_kafka)),
         }
     }
 }
@@ -224,8 +224,10 @@ impl Encoder {
 
     /// Raw bytes that are expected to compress to `batch.bytes`.
     pub fn slice_bytes(&self) -> usize {
-        let target = self.options.batch.bytes as f64 * self.ratio;
-        (target as usize).clamp(self.options.batch.bytes as usize, SLICE_BYTES_MAX)
+        let bytes = self.options.placement.smallest_bytes_max();
+        let bytes = bytes.min(self.options.batch.bytes as usize);
+        let target = bytes as f64 * self.ratio;
+        (target as usize).clamp(bytes, SLICE_BYTES_MAX)
     }
 
     /// Takes the memory of a committed group back.
@@ -307,8 +309,8 @@ impl Encoder {
         raw_bytes_max: usize,
         group: &mut SealedGroup,
     ) -> Result<(), EncodeError> {
-        if let (Some(key), Some(placement)) = (record.key, &self.options.placement) {
-            let place = (record.stream, placement.mark_of(record.stream, key));
+        if let Some(key) = record.key.filter(|_| self.options.placement.places_keys()) {
+            let place = (record.stream, self.options.placement.mark_of(record.stream, key));
             if self.keyed.len() < KEYED_OPEN_MAX || self.keyed.contains_key(&place) {
                 let open = self.keyed.entry(place).or_default();
                 if open.is_full(bytes, raw_bytes_max) {
@@ -362,10 +364,11 @@ impl Encoder {
     }
 
     /// Adds a batch to the group; one that compressed worse than expected and so is above
-    /// `batch.bytes_max` is split first.
+    /// `batch.bytes_max`, or what its topic takes, is split first.
     fn add(&mut self, batch: SealedBatch, group: &mut SealedGroup) -> Result<(), EncodeError> {
         let bytes = batch::HEADER_BYTES + batch.body.len();
-        if bytes > self.options.batch.bytes_max as usize
+        let topic_max = self.options.placement.stream_bytes_max(batch.stream);
+        if bytes > topic_max.min(self.options.batch.bytes_max as usize)
             && let Some(halves) =
                 batch::split(&batch.sealed.header, &batch.body, &mut self.compressor)?
         {

@@ -16,7 +16,7 @@ use crate::spool::DropReason;
 
 /// Attribute, and so record header, with the range: u64 first record, u64 count, u32 cause, big-endian, then the 16
 /// bytes of the instance whose records they were.
-const LOSS_NAME: &str = "logdrive.loss";
+pub const LOSS_NAME: &str = "logdrive.loss";
 /// Ranges that are remembered to be merged with later ones.
 const RANGES_MAX: usize = 64;
 
@@ -40,7 +40,8 @@ impl Cause {
         }
     }
 
-    fn text(self) -> &'static str {
+    /// The name under which it is counted.
+    pub fn text(self) -> &'static str {
         match self {
             Cause::Dropped(reason) => reason.name(),
             Cause::Damaged => "damaged",

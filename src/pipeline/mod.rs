@@ -27,6 +27,7 @@ use crate::pipeline::encode::Encoder;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::handover::Source;
+use crate::pipeline::notifier::Notifier;
 use crate::pipeline::pressure::Pressure;
 use crate::pipeline::sender::Sender;
 use crate::pipeline::slots::Roots;
@@ -52,11 +53,14 @@ mod adoption;
 mod batcher;
 mod commit;
 mod credentials;
+mod dead_letters;
 pub mod encode;
+mod fullness;
 mod gate;
 mod handover;
 mod losses;
 pub mod mapping;
+mod notifier;
 mod placement;
 mod prepare;
 mod pressure;
@@ -67,6 +71,9 @@ mod stop;
 mod supervise;
 mod threads;
 mod workers;
+
+pub use crate::pipeline::dead_letters::DEAD_LETTERS_DIR;
+pub use crate::pipeline::dead_letters::REJECTED_HEADER;
 
 /// Why a pipeline was not started; nothing is left running.
 #[derive(Debug, Error)]
@@ -108,6 +115,7 @@ pub struct Pipeline {
     counters: Arc<Counters>,
     sender_waker: Waker,
     arena_is_private: bool,
+    notifier: Notifier,
     threads: Arc<Threads>,
 }
 
@@ -189,13 +197,15 @@ impl Pipeline {
         let (spool_options, writer, reader) = spool;
         let sender_waker = poller.waker();
         let placement = encode.placement.clone();
+        let counters = Arc::<Counters>::default();
         let links = Links {
             gate: Arc::default(),
             handover: Arc::default(),
-            counters: Arc::default(),
+            counters: counters.clone(),
             sender: sender_waker.clone(),
+            notifier: Notifier::new(settings.on_event.clone(), counters.clone()),
         };
-        let Links { gate, handover, counters, .. } = links.clone();
+        let Links { gate, handover, notifier, .. } = links.clone();
         let (policy, quota) = (settings.spool.full, spool_options.bytes_max);
         let batcher = Batcher::new(batcher::Parts {
             arena: arena.clone(),
@@ -218,6 +228,7 @@ impl Pipeline {
             handover: handover.clone(),
             counters: counters.clone(),
             sender: sender_waker.clone(),
+            notifier: notifier.clone(),
         });
         let sender = Sender::new(sender::Parts {
             seed: u64::from_le_bytes(slot.instance().0[..8].try_into().unwrap_or_default()),
@@ -230,9 +241,11 @@ impl Pipeline {
             gate: gate.clone(),
             handover: handover.clone(),
             counters: counters.clone(),
+            notifier: notifier.clone(),
         });
         let batcher = BatcherThread { batcher, adoption };
-        let threads = Arc::new(Threads::new(batcher, sender, counters.clone(), clock));
+        let threads =
+            Arc::new(Threads::new(batcher, sender, notifier.clone(), counters.clone(), clock));
         let registry = Registry::with_starter(arena, threads.starter());
         if has_heritage {
             // Where they cannot be started now, the first record tries again.
@@ -246,6 +259,7 @@ impl Pipeline {
             counters,
             sender_waker,
             arena_is_private,
+            notifier,
             threads,
         }
     }
@@ -290,9 +304,12 @@ impl Pipeline {
             bytes_sealed: batch.bytes_out.value(),
             malformed: batch.malformed.value(),
             panics: batch.panics.value(),
+            events_lost: self.counters.events.lost.value(),
+            callback_panics: self.counters.events.panics.value(),
             spool_full: batch.spool_full.value(),
             spool_errors: batch.spool_errors.value(),
             spool_damages: batch.spool_damages.value(),
+            dead_letters_lost: batch.dead_letters_lost.value(),
             arena_bytes: arena.bytes() as u64,
             arena_used_percent: (arena.used_share() * 100.0) as u8,
             arena_is_private: self.arena_is_private,
@@ -318,6 +335,7 @@ impl Pipeline {
             gate: self.gate.clone(),
             handover: self.handover.clone(),
             sender_waker: self.sender_waker.clone(),
+            notifier: self.notifier.clone(),
         })
     }
 }

@@ -34,6 +34,7 @@ use crate::pipeline::encode;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::handover::Source;
+use crate::pipeline::notifier::Notifier;
 use crate::pipeline::placement::ANY;
 use crate::pipeline::prepare;
 use crate::pipeline::sender;
@@ -170,6 +171,8 @@ impl Relay {
     ) -> Result<Self, StartError> {
         let (handover, counters) = (Arc::<Handover>::default(), Arc::<Counters>::default());
         let waker = poller.waker();
+        // A receiver has no callback.
+        let notifier = Notifier::new(None, counters.clone());
         let instance = own.slot.instance();
         let encode = encode::Options::new(instance, &settings);
         // For a slot with rings: a process of the name that was no relay left it.
@@ -183,6 +186,7 @@ impl Relay {
             handover: handover.clone(),
             counters: counters.clone(),
             sender: waker.clone(),
+            notifier: notifier.clone(),
         });
         let sender = Sender::new(sender::Parts {
             seed: u64::from_le_bytes(instance.0[..8].try_into().unwrap_or_default()),
@@ -195,6 +199,7 @@ impl Relay {
             gate: gate.clone(),
             handover: handover.clone(),
             counters: counters.clone(),
+            notifier,
         });
         let mut relay = Self {
             writer,

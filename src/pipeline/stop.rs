@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::pipeline::BatcherThread;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
+use crate::pipeline::notifier::Notifier;
 use crate::pipeline::sender::Sender;
 use crate::pipeline::threads::Ended;
 use crate::ring::Arena;
@@ -49,13 +50,23 @@ pub struct Stopping {
     pub(super) gate: Arc<Gate>,
     pub(super) handover: Arc<Handover>,
     pub(super) sender_waker: Waker,
+    pub(super) notifier: Notifier,
 }
 
 impl Stopping {
     /// Commits what was accepted, waits for it until `deadline`, ends the threads.
     ///
     /// True where everything of this run was acknowledged or accounted for; the slot is gone then.
+    /// Then the event callback is told what is left, and never called again.
     pub fn finish(self, deadline: Duration) -> bool {
+        let (clock, notifier) = (self.clock, self.notifier.clone());
+        let start = clock.moment();
+        let is_resolved = self.end_threads(deadline);
+        notifier.stop(deadline.saturating_sub(clock.moment().since(start)));
+        is_resolved
+    }
+
+    fn end_threads(self, deadline: Duration) -> bool {
         let (batcher, sender) = self.threads;
         let arena = self.registry.arena();
         let start = self.clock.moment();

@@ -12,6 +12,7 @@ use std::sync::PoisonError;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::own_thread;
 use crate::stats::Counters;
 use crate::sys::signals;
 
@@ -33,6 +34,7 @@ pub fn start<T: Send + 'static>(
         // A poisoned lock guards an option that is whole at every step.
         let taken = parts.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut state = taken.expect("each thread has parts of its own");
+        own_thread::mark(true);
         // Unwind safety: the bodies keep their state valid at every step, or repair it when called again.
         while catch_unwind(AssertUnwindSafe(|| body(&mut state))).is_err() {
             counters.batch.panics.add(1);
@@ -56,6 +58,16 @@ mod tests {
         });
         assert_eq!(thread.unwrap().join().unwrap(), 3);
         assert_eq!(counters.batch.panics.value(), 2);
+    }
+
+    #[cfg(any(feature = "log", feature = "tracing", feature = "slog"))]
+    #[test]
+    fn our_threads_know_that_they_are_ours() {
+        let parts = Arc::new(Mutex::new(Some(false)));
+        let thread =
+            start("test", Arc::default(), parts, |is_ours| *is_ours = own_thread::is_ours());
+        assert!(thread.unwrap().join().unwrap());
+        assert!(!own_thread::is_ours());
     }
 
     #[test]

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::pipeline::BatcherThread;
+use crate::pipeline::notifier::Notifier;
 use crate::pipeline::sender::Sender;
 use crate::pipeline::supervise;
 use crate::ring::registry::Starter;
@@ -36,6 +37,7 @@ pub struct Threads {
     retry_at: AtomicU64,
     sender: Parked<Sender>,
     batcher: Parked<BatcherThread>,
+    notifier: Notifier,
     counters: Arc<Counters>,
     clock: Clock,
     generation: u64,
@@ -71,6 +73,7 @@ impl Threads {
     pub fn new(
         batcher: BatcherThread,
         sender: Sender,
+        notifier: Notifier,
         counters: Arc<Counters>,
         clock: Clock,
     ) -> Self {
@@ -79,6 +82,7 @@ impl Threads {
             retry_at: AtomicU64::new(0),
             sender: Parked::new(sender),
             batcher: Parked::new(batcher),
+            notifier,
             counters,
             clock,
             generation: fork::generation(),
@@ -148,7 +152,9 @@ impl Threads {
 
     fn start_both(&self) -> io::Result<()> {
         self.sender.start("logdrive-send", &self.counters, Sender::run)?;
-        self.batcher.start("logdrive-batch", &self.counters, BatcherThread::run)
+        self.batcher.start("logdrive-batch", &self.counters, BatcherThread::run)?;
+        // Last: when another try follows a failure, the others are not started again, and this must not be.
+        self.notifier.start()
     }
 }
 

@@ -16,6 +16,8 @@ use crate::ring::layout::kind;
 use crate::ring::layout::state;
 use crate::ring::position::Word;
 use crate::ring::raw::Cursor;
+use crate::sys::faults;
+use crate::sys::faults::Canary;
 use crate::sys::fork;
 
 mod claim;
@@ -128,11 +130,17 @@ impl Producer {
 
     #[inline(always)]
     fn push_whole(&mut self, record: &Record<'_>, bytes: usize, frame_bytes: usize) {
+        let is_too_early = faults::is_broken(Canary::ReleaseStore);
+        if is_too_early {
+            self.publish(frame_bytes);
+        }
         let cursor = &mut self.cursor;
         cursor.put(&layout::frame_head(kind::WHOLE, bytes).to_le_bytes());
         record.encode(|piece| cursor.put(piece));
         cursor.skip(frame_bytes - layout::FRAME_HEAD_BYTES - bytes);
-        self.publish(frame_bytes);
+        if !is_too_early {
+            self.publish(frame_bytes);
+        }
     }
 
     #[inline(always)]

@@ -4,6 +4,8 @@
 //! drops its producers, and the consumer drains and frees their rings later.
 
 use std::cell::RefCell;
+use std::panic::RefUnwindSafe;
+use std::panic::UnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -22,7 +24,7 @@ thread_local! {
 }
 
 /// Starts whoever drains the rings; false where that is not possible now.
-pub type Starter = Box<dyn Fn() -> bool + Send + Sync>;
+pub type Starter = Box<dyn Fn() -> bool + Send + Sync + UnwindSafe + RefUnwindSafe>;
 
 /// Hands each thread its producer.
 pub struct Registry {

@@ -19,7 +19,7 @@ mod words;
 pub use crate::spool::format::words::*;
 
 /// The version of all layouts in this file.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Everything starts at a multiple of this.
 pub const ALIGNMENT: usize = 64;

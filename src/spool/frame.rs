@@ -86,6 +86,15 @@ impl Frame {
         self.segment.binding(self.offset)
     }
 
+    /// How many records it has, and how many of them were delivered and rejected in parts, by its binding.
+    pub fn ended_in_parts(&self) -> (u64, u64, u64) {
+        let part = self.binding().map(|binding| binding.part).unwrap_or_default();
+        let records = self.header.record_count;
+        let ended = part.first.min(records);
+        let rejected = part.rejected.min(ended);
+        (u64::from(records), u64::from(ended - rejected), u64::from(rejected))
+    }
+
     /// Its place in the order of commit.
     pub fn position(&self) -> Position {
         Position { segment: self.segment.address.segment, offset: self.offset as u64 }

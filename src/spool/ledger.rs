@@ -208,13 +208,13 @@ mod tests {
         let bytes = encode(9, &value);
         assert_eq!(bytes.len(), 232);
         assert_eq!(&bytes[0..8], b"LDLEDGR1");
-        assert_eq!(bytes[12..16], [1, 0, 0, 0]);
+        assert_eq!(bytes[12..16], [2, 0, 0, 0]);
         assert_eq!(bytes[16..32], [7; 16]);
         let words: Vec<u64> = bytes[32..].chunks_exact(8).map(|word| u64_at(word, 0)).collect();
         assert_eq!(words[..9], [9, 3, 4, 10, 6, 9, 0, 1, 1]);
         assert_eq!(words[9..24], [0; 15]);
         assert_eq!(words[24], 0x55);
-        assert_eq!(u32_at(&bytes, 8), 0xcefb_537b);
+        assert_eq!(u32_at(&bytes, 8), 0x3c41_b92c);
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::spool::track::Mark;
 use crate::spool::track::Tracked;
 use crate::spool::types::Binding;
 use crate::spool::types::Damage;
+use crate::spool::types::DropReason;
 use crate::spool::types::Resolution;
 use crate::spool::types::SpoolError;
 use crate::spool::types::Totals;
@@ -137,7 +138,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Stores how the frame ended; a second resolution of the same frame changes nothing.
+    /// Stores how the frame ended; a second resolution of the same frame changes nothing. Records that had
+    /// ended before, as its binding's [`Part`](super::Part) tells, keep their end.
     ///
     /// Its segment is released by a later call, once all its frames are resolved, all their handles
     /// are dropped, and all segments before it are released.
@@ -158,7 +160,7 @@ impl Reader {
         frame.segment().set_state(frame.offset(), state);
         let tracked = &mut self.tracked[index];
         tracked.unresolved.subtract(&amount(frame));
-        count(&mut tracked.tally, state, u64::from(frame.record_count()));
+        count(&mut tracked.tally, state, frame);
     }
 
     /// The account at this moment.
@@ -312,8 +314,13 @@ fn amount(frame: &Frame) -> Amount {
     Amount { batches: 1, records: u64::from(frame.record_count()), bytes: frame.bytes() }
 }
 
-/// Counts records whose frame ended in `state`.
-fn count(tally: &mut Tally, state: u8, records: u64) {
+/// Counts the records of a frame that ended in `state`: that is how those ended which had not ended in parts
+/// before.
+fn count(tally: &mut Tally, state: u8, frame: &Frame) {
+    let (records, delivered, rejected) = frame.ended_in_parts();
+    tally.delivered += delivered;
+    tally.dropped[DropReason::Rejected as usize] += rejected;
+    let records = records - delivered - rejected;
     match state {
         STATE_DELIVERED => tally.delivered += records,
         STATE_UNCONFIRMED => tally.unconfirmed += records,

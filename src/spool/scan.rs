@@ -14,6 +14,7 @@ use crate::ids::RingPosition;
 use crate::spool::format;
 use crate::spool::format::ALIGNMENT;
 use crate::spool::format::Address;
+use crate::spool::format::BINDING_WORDS;
 use crate::spool::format::DATA_START;
 use crate::spool::format::FRAME_HEADER_BYTES;
 use crate::spool::format::FRAME_TOPIC;
@@ -213,7 +214,7 @@ impl Survey {
 pub fn newest_binding(
     address: &Address,
     offset: usize,
-    words: &[[u64; 6]; 2],
+    words: &[[u64; BINDING_WORDS]; 2],
 ) -> Option<(usize, u32, Binding)> {
     let slots = [0, 1].map(|slot| {
         let decoded = format::decode_binding(address, offset, &words[slot]);

@@ -100,7 +100,28 @@ pub struct Binding {
     /// CRC of the batch as sent, with the producer fields filled in.
     pub batch_crc: u32,
     /// Which space of sequence numbers counts: a cluster's, or the fleet's.
-    pub sequence_space: u64,
+    pub sequence_space: u32,
+    /// Which of the frame's records it covers.
+    pub part: Part,
+}
+
+/// The records of a frame that a binding covers, and how those before them ended.
+///
+/// A frame that a receiver does not take as a whole is sent in parts, first to last, one after the other: what
+/// a part is made of is told by the frame's own bytes and by this, so that whoever finds it after a crash sends the
+/// same part again. The default is the frame as it is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Records of the frame that have ended before this part: delivered, or rejected.
+    pub first: u32,
+    /// Records of the part; 0 is the frame as it is stored.
+    pub count: u32,
+    /// How many of the records before this part were rejected.
+    pub rejected: u32,
+    /// How the part is written, in the sender's own numbering; 0 is as the frame is.
+    pub rewrite: u16,
+    /// The time that the rewriting goes by, in milliseconds since 1970.
+    pub time_ms: i64,
 }
 
 /// How a frame ended.

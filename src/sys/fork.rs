@@ -11,6 +11,9 @@ use std::sync::atomic::Ordering;
 
 use memmap2::MmapOptions;
 
+use crate::sys::faults;
+use crate::sys::faults::Canary;
+
 /// The word in the wiped page; null before the first call.
 static WORD: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
 /// The highest number given in this process or one it descends from; inherited by children.
@@ -21,6 +24,9 @@ static HIGHEST: AtomicU64 = AtomicU64::new(0);
 /// The first call in a process maps a page; every other one is two loads.
 #[inline(always)]
 pub fn generation() -> u64 {
+    if faults::is_broken(Canary::ForkCheck) {
+        return 1;
+    }
     // Acquire: partner is the exchange in `word`; the page is mapped before its address is seen.
     let word = WORD.load(Ordering::Acquire);
     if !word.is_null() {

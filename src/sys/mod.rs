@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 pub mod append;
+pub mod faults;
 pub mod file;
 pub mod fork;
 pub mod lock;

@@ -14,6 +14,7 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use crate::ids::EndpointId;
+use crate::own_thread;
 use crate::transport::poller::Waker;
 
 /// Names waiting at most; one per endpoint is enough, since a second request for the same one is dropped.
@@ -63,9 +64,11 @@ impl Resolver {
         if !shared.is_running {
             shared.is_running = true;
             let (state, waker) = (self.shared.clone(), self.waker.clone());
-            let started = std::thread::Builder::new()
-                .name("logdrive-resolve".to_owned())
-                .spawn(move || resolve_all(&state, &waker));
+            let started =
+                std::thread::Builder::new().name("logdrive-resolve".to_owned()).spawn(move || {
+                    own_thread::mark(true);
+                    resolve_all(&state, &waker);
+                });
             if let Err(error) = started {
                 shared.is_running = false;
                 let refused: Vec<_> = shared.requests.drain(..).collect();

@@ -8,11 +8,14 @@ use logdrive::Config;
 use logdrive::Severity;
 use logdrive::Snapshot;
 
+use crate::support::scripted::Lie;
 use crate::support::scripted::ScriptedReceiver;
 use crate::support::site::Site;
 use crate::support::wait;
 
 const RECORDS: u64 = 10;
+/// Answers that cannot be believed, one after the other.
+const LIES: usize = 5;
 
 fn log_ten(client: &Client, from: u64) -> Vec<Vec<u8>> {
     let lines: Vec<String> =
@@ -116,7 +119,8 @@ fn an_error_that_stays_keeps_the_records_until_it_ends() {
 #[test]
 fn a_batch_that_is_never_taken_is_given_up_and_counted() {
     for scheme in ["receivers", "kafka"] {
-        for (code, attempts) in [(87, 1), (2, 2), (-1, 4)] {
+        // Divided, the first of ten records is sent in five parts, with code 2 each of them twice.
+        for (code, attempts) in [(87, 5), (2, 10), (-1, 4)] {
             let (site, receiver) = (Site::new(), ScriptedReceiver::start(&[], code));
             let client = open(&site, scheme, &receiver);
             log_ten(&client, 0);
@@ -140,6 +144,73 @@ fn a_batch_that_is_never_taken_is_given_up_and_counted() {
             assert_conserved(&stats);
         }
     }
+}
+
+/// An answer that cannot be believed is none: the connection is given up, and the batch, which stays stored, is
+/// sent again as it was.
+#[test]
+fn an_answer_that_cannot_be_believed_releases_nothing() {
+    for scheme in ["receivers", "kafka"] {
+        for lie in [Lie::Future, Lie::Garbage, Lie::Torn] {
+            let (site, receiver) = (Site::new(), ScriptedReceiver::start(&[], 0));
+            receiver.lie(&[lie; LIES]);
+            let client = open(&site, scheme, &receiver);
+            let lines = log_ten(&client, 0);
+            wait::until("every lie was told", || {
+                let stats = client.stats();
+                assert!(stats.sender.delivered == 0 || receiver.seen().len() > LIES, "{stats:?}");
+                receiver.seen().len() > LIES
+            });
+            client.flush(wait::PATIENCE).unwrap();
+            let stats = client.close(wait::PATIENCE).unwrap();
+            let context = format!("{scheme}, {lie:?}: {stats:?}");
+            assert_eq!(stats.sender.delivered, RECORDS, "{context}");
+            assert_eq!(stats.sender.retries, LIES as u64, "{context}");
+            let seen = receiver.seen();
+            assert!(seen.iter().all(|one| one.bytes == seen[0].bytes), "{context}");
+            assert_eq!(seen[LIES].values, lines, "{context}");
+            assert_conserved(&stats);
+        }
+    }
+}
+
+/// An answer that comes twice counts once, and one that comes behind another not at all.
+#[test]
+fn answers_that_come_twice_or_out_of_order_end_the_connection() {
+    for scheme in ["receivers", "kafka"] {
+        for lie in [Lie::Twice, Lie::Late] {
+            let (site, receiver) = (Site::new(), ScriptedReceiver::start(&[], 0));
+            receiver.lie(&[lie]);
+            let client = open(&site, scheme, &receiver);
+            let mut lines = log_ten(&client, 0);
+            wait::until("the first batch is there", || !receiver.seen().is_empty());
+            lines.extend(log_ten(&client, RECORDS));
+            client.flush(wait::PATIENCE).unwrap();
+            let stats = client.close(wait::PATIENCE).unwrap();
+            let context = format!("{scheme}, {lie:?}: {stats:?}");
+            assert_eq!(stats.sender.delivered, 2 * RECORDS, "{context}");
+            let mut stored = receiver.stored();
+            stored.sort();
+            stored.dedup();
+            lines.sort();
+            assert_eq!(stored, lines, "{context}");
+            assert_conserved(&stats);
+        }
+    }
+}
+
+/// A broker that acknowledges new batches where it has acknowledged others before lost those, or lies: it is said.
+#[test]
+fn an_offset_that_goes_back_is_reported() {
+    let (site, receiver) = (Site::new(), ScriptedReceiver::start(&[], 0));
+    let client = open(&site, "kafka", &receiver);
+    for batch in 0..3 {
+        // It appends everything at offset 0.
+        log_ten(&client, batch * RECORDS);
+        client.flush(wait::PATIENCE).unwrap();
+        assert_eq!(client.stats().sender.acknowledgement_regressions, batch);
+    }
+    assert_conserved(&client.close(wait::PATIENCE).unwrap());
 }
 
 /// Losing a connection is no verdict on the batch: it does not use up the attempts that an error leaves.

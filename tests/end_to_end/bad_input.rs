@@ -10,8 +10,8 @@ use logdrive::Code;
 use logdrive::Config;
 use logdrive::Severity;
 
-use crate::application::Application;
 use crate::support::ReceiverProcess;
+use crate::support::application::Application;
 use crate::support::lasting_address;
 use crate::support::random::Random;
 use crate::support::site::Site;

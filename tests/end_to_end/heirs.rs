@@ -6,10 +6,10 @@ use std::time::Duration;
 use logdrive::Client;
 use logdrive::Severity;
 
-use crate::application;
-use crate::application::Application;
 use crate::support::ReceiverProcess;
+use crate::support::application::Application;
 use crate::support::lasting_address;
+use crate::support::oracle;
 use crate::support::random::Random;
 use crate::support::site::Site;
 use crate::support::site::bytes_below;
@@ -52,7 +52,7 @@ fn a_living_sibling_delivers_what_a_killed_one_left() {
     let lines = cat_lines(&dirs);
     assert_eq!(adopted() + alive, lines.len() as u64, "each was delivered by one of them");
     let logged: Vec<_> = lines.into_iter().filter(|line| line != b"alive").collect();
-    application::check(&accepted, &logged);
+    oracle::judge_lines(&accepted, &logged).assert_clean("two killed siblings");
     verify(&dirs);
 }
 

@@ -11,8 +11,6 @@ use logdrive::batch::identity;
 use logdrive::inspect::segment::Found;
 use logdrive::inspect::source;
 
-use crate::kill::NEVER_DROP;
-use crate::kill::kill_ten_times;
 use crate::support::ReceiverProcess;
 use crate::support::lasting_address;
 use crate::support::random::Random;
@@ -143,10 +141,4 @@ fn fresh_records_overtake_the_backlog_of_a_partition() {
 #[test]
 fn without_that_option_the_oldest_goes_first() {
     assert!(outage("spool.order=strict", "receivers") > BACKLOG / 4);
-}
-
-#[test]
-fn ten_kills_with_fresh_records_first_lose_and_repeat_nothing() {
-    let options = format!("{NEVER_DROP}&spool.order=fresh_first&spool.backlog_share=50");
-    kill_ten_times("ten_kills_with_fresh_records_first_lose_and_repeat_nothing", &options);
 }

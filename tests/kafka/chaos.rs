@@ -25,7 +25,7 @@ use crate::records::text;
 pub const THREADS: u64 = 4;
 /// Pause of a thread behind each record: a few thousand records per second.
 const PACE: Duration = Duration::from_micros(200);
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(120);
 
 pub fn open(bootstrap: &str, topic: &str, dir: &Path) -> Client {
     let mut config = Config::new();
@@ -139,7 +139,8 @@ fn the_application_is_killed_ten_times() {
     eprintln!("{} records", arrived.count());
 }
 
-fn wait_until(condition: impl Fn() -> bool) {
+/// Waits for it, [`DEADLINE`] at most.
+pub fn wait_until(condition: impl Fn() -> bool) {
     let clock = Clock::start();
     let start = clock.moment();
     while !condition() {

@@ -72,6 +72,16 @@ impl Arrived {
             .map(|last| format!("{writer}: {last} arrived, but only {count} in all"))
     }
 
+    /// What is wrong with a writer's records, gaps apart, and their numbers.
+    pub fn numbers(&self, writer: &str) -> (Option<String>, Vec<u64>) {
+        let none = Vec::new();
+        let arrived = self.by_writer.get(writer).unwrap_or(&none);
+        let mut numbers: Vec<u64> = arrived.iter().map(|(_, number)| *number).collect();
+        numbers.sort_unstable();
+        let disorder = self.complaint(writer, 0);
+        (disorder.filter(|complaint| complaint.contains(" behind ")), numbers)
+    }
+
     /// How many arrived in all.
     pub fn count(&self) -> u64 {
         self.by_writer.values().map(|arrived| arrived.len() as u64).sum()

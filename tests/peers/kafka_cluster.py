@@ -10,6 +10,10 @@ once all brokers serve. Then it takes commands, one per line, and answers each w
     config TOPIC NAME=VALUE ...   changes a topic's settings
     kill N                        SIGKILL to broker N, counted from 1
     start N                       starts it again and waits until it serves
+    freeze N                      SIGSTOP to broker N
+    thaw N                        SIGCONT to it
+    quota BYTES                   what a client may produce per second, from now on
+    leaders TOPIC N               how many partitions broker N leads
     await TOPIC REPLICAS          waits until every partition has so many replicas in sync
     partitions TOPIC              how many partitions the topic has
     where PROTOCOL                the addresses of that further listener
@@ -217,6 +221,15 @@ class Cluster:
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic, set_config=pairs)
         self.admin.alter_configs([resource])[resource].result(DEADLINE_SECONDS)
 
+    def quota(self, bytes_per_second):
+        change = self.java(
+            1, "kafka.admin.ConfigCommand", "--bootstrap-server", self.bootstrap, "--alter",
+            "--add-config", f"producer_byte_rate={bytes_per_second}",
+            "--entity-type", "clients", "--entity-default",
+        )
+        if change.wait(DEADLINE_SECONDS) != 0:
+            raise RuntimeError(f"the quota was not set: {self.log_tail(1)}")
+
     def kill(self, number):
         process = self.processes.pop(int(number))
         process.kill()
@@ -228,6 +241,7 @@ class Cluster:
 
     def stop(self):
         for process in self.processes.values():
+            # Also one that is frozen dies of it.
             process.kill()
             process.wait()
         shutil.rmtree(self.root, ignore_errors=True)
@@ -242,6 +256,16 @@ class Cluster:
                 self.kill(*arguments)
             case "start":
                 self.start(*arguments)
+            case "freeze":
+                self.processes[int(arguments[0])].send_signal(signal.SIGSTOP)
+            case "thaw":
+                self.processes[int(arguments[0])].send_signal(signal.SIGCONT)
+            case "quota":
+                self.quota(*arguments)
+            case "leaders":
+                topic, number = arguments
+                leaders = [one.leader for one in self.partitions(topic).values()]
+                return f" {leaders.count(int(number))}"
             case "await":
                 self.wait_for_replicas(*arguments)
             case "where":

@@ -2,7 +2,7 @@
 # Installs the peers that tests talk to under target/peers (or $PEERS_DIR), once; later calls need no
 # network.
 #
-# Usage: setup.sh python|node|kafka-3.9|kafka-4|kfake|haproxy|network. Exits with 0 when they are ready, with 75 (EX_TEMPFAIL) and a reason on
+# Usage: setup.sh python|node|kafka-3.9|kafka-4|kfake|haproxy|network|c|java|faketime. Exits with 0 when they are ready, with 75 (EX_TEMPFAIL) and a reason on
 # stderr when an interpreter is missing or the registry is out of reach.
 set -u
 
@@ -89,8 +89,31 @@ kfake)
     (cd "$here/kfake" && timeout 600 env GOPATH="$root/go" GOFLAGS=-modcacherw GOTOOLCHAIN=local \
         go build -o "$root/kfake/kfake" .) >&2 || out_of_reach "the Go module proxy is out of reach"
     ;;
+c)
+    # HTTP servers for the examples, {fmt}, and the first compiler of Debian 12 with <format>.
+    packages='libmicrohttpd-dev libcpp-httplib-dev libfmt-dev clang clang-19 libc++-19-dev libc++abi-19-dev
+        pkg-config cmake valgrind'
+    dpkg -s $packages > /dev/null 2>&1 && exit 0
+    command -v apt-get > /dev/null || out_of_reach "no apt-get: install by hand: $packages"
+    [ "$(id -u)" = 0 ] || out_of_reach "not root: apt-get install" $packages
+    { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages; } \
+        > "$root/c.log" 2>&1 || out_of_reach "the Debian mirror is out of reach: see $root/c.log"
+    ;;
+java)
+    command -v javac > /dev/null && command -v mvn > /dev/null && exit 0
+    command -v apt-get > /dev/null || out_of_reach "no JDK or no Maven, and no apt-get to install them"
+    { apt-get update -qq && apt-get install -qq -y openjdk-17-jdk-headless maven; } >&2 \
+        || out_of_reach "the package archive is out of reach"
+    ;;
+faketime)
+    # For the fault suite's clock jumps; a library that is preloaded.
+    ls /usr/lib/*/faketime/libfaketimeMT.so.1 > /dev/null 2>&1 && exit 0
+    command -v apt-get > /dev/null || out_of_reach "libfaketime is not installed, and there is no apt-get"
+    (timeout 120 apt-get -q update && timeout 120 apt-get -q install -y libfaketime) >&2 \
+        || out_of_reach "libfaketime cannot be installed"
+    ;;
 *)
-    echo "usage: setup.sh python|node|kafka-3.9|kafka-4|kfake|haproxy|network" >&2
+    echo "usage: setup.sh python|node|kafka-3.9|kafka-4|kfake|haproxy|network|c|java|faketime" >&2
     exit 2
     ;;
 esac

@@ -30,12 +30,16 @@ use logdrive::proto::kafka::wire::Reader;
 use logdrive::proto::kafka::wire::header;
 use logdrive::proto::kafka::wire::produce;
 
+pub mod application;
 pub mod certificates;
+pub mod oracle;
+pub mod payload;
 pub mod proxy;
 pub mod random;
 pub mod scripted;
 pub mod site;
 pub mod wait;
+pub mod witness;
 
 /// The longest that anything here waits.
 pub const DEADLINE: Duration = Duration::from_secs(10);

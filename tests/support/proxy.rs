@@ -16,6 +16,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use socket2::SockRef;
+
 use crate::support::random::Random;
 
 /// How often an idle pump looks whether it was told to stop.
@@ -141,6 +143,10 @@ impl Shared {
 
     fn cut(&self, streams: [&TcpStream; 2]) {
         self.cuts.fetch_add(1, Ordering::AcqRel);
+        for stream in streams {
+            // Without a linger what is sent from now on meets a reset.
+            SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
+        }
         close(streams);
     }
 

@@ -34,6 +34,22 @@ pub struct Seen {
     pub values: Vec<Vec<u8>>,
 }
 
+/// How an answer is spoiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "each test binary uses its part")]
+pub enum Lie {
+    /// It answers a request that was not sent yet.
+    Future,
+    /// It comes twice.
+    Twice,
+    /// It comes behind the next one.
+    Late,
+    /// Its length is right, and nothing else.
+    Garbage,
+    /// It is cut off, and the connection with it.
+    Torn,
+}
+
 /// See the module's head.
 pub struct ScriptedReceiver {
     /// Where it listens.
@@ -44,12 +60,19 @@ pub struct ScriptedReceiver {
 #[derive(Default)]
 struct Shared {
     script: Mutex<VecDeque<i16>>,
+    lies: Mutex<VecDeque<Lie>>,
     afterwards: Mutex<i16>,
     seen: Mutex<Vec<Seen>>,
     is_over: AtomicBool,
 }
 
 impl ScriptedReceiver {
+    /// The next answers to batches are spoiled, one each.
+    #[allow(dead_code, reason = "each test binary uses its part")]
+    pub fn lie(&self, lies: &[Lie]) {
+        self.shared.lies.lock().unwrap().extend(lies);
+    }
+
     /// Answers the first batches with `script`, one code each, all others with `afterwards`.
     pub fn start(script: &[i16], afterwards: i16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -101,6 +124,7 @@ impl Shared {
     fn serve(&self, mut stream: TcpStream, address: SocketAddr) -> std::io::Result<()> {
         let mut broker = Broker::new(address.ip().to_string(), address.port(), |_| true);
         stream.set_nodelay(true)?;
+        let mut late = Vec::new();
         loop {
             let mut size = [0; 4];
             stream.read_exact(&mut size)?;
@@ -116,6 +140,15 @@ impl Shared {
                 let topics = [(topic.name, &replies[..])];
                 broker::encode_produce_response(append.reply_to, topics.into_iter(), &mut out)
                     .unwrap();
+                let lie = self.lies.lock().unwrap().pop_front();
+                match lie {
+                    None => out.append(&mut late),
+                    Some(Lie::Future) => out[4..8].copy_from_slice(&1_000_000i32.to_be_bytes()),
+                    Some(Lie::Twice) => out.extend_from_within(..),
+                    Some(Lie::Late) => late.append(&mut out),
+                    Some(Lie::Garbage) => out[8..].fill(0xa5),
+                    Some(Lie::Torn) => return stream.write_all(&out[..out.len() / 2]),
+                }
             }
             stream.write_all(&out)?;
         }

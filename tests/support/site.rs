@@ -57,6 +57,11 @@ impl Site {
         self.disk.path().join(name)
     }
 
+    /// A path for a file of the test's own in memory, where there is a tmpfs.
+    pub fn memory_file(&self, name: &str) -> PathBuf {
+        self.memory.path().join(name)
+    }
+
     /// A URL for `hosts`, with options that make a test quick: slots in this site, short pauses.
     pub fn url(&self, hosts: &[impl ToString], options: &str) -> String {
         self.url_with_scheme("receivers", hosts, options)
@@ -64,12 +69,20 @@ impl Site {
 
     /// As [`Site::url`], of another scheme.
     pub fn url_with_scheme(&self, scheme: &str, hosts: &[impl ToString], options: &str) -> String {
+        self.url_of(scheme, "lines", hosts, options)
+    }
+
+    /// As [`Site::url`], of another topic.
+    pub fn url_of_topic(&self, topic: &str, hosts: &[impl ToString], options: &str) -> String {
+        self.url_of("receivers", topic, hosts, options)
+    }
+
+    fn url_of(&self, scheme: &str, topic: &str, hosts: &[impl ToString], options: &str) -> String {
         let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
         let (hosts, ring) = (hosts.join(","), self.ring_dir());
         let (ring, amp) = (ring.display(), if options.is_empty() { "" } else { "&" });
-        format!(
-            "{scheme}://{hosts}/lines?ring.dir={ring}&backoff.min=5ms&backoff.max=200ms{amp}{options}"
-        )
+        let quick = format!("ring.dir={ring}&backoff.min=5ms&backoff.max=200ms");
+        format!("{scheme}://{hosts}/{topic}?{quick}{amp}{options}")
     }
 
     /// A client for `hosts`.
@@ -82,6 +95,20 @@ impl Site {
         let Ok(names) = fs::read_dir(root) else { return Vec::new() };
         let below = |name: fs::DirEntry| fs::read_dir(name.path()).unwrap().flatten();
         names.flatten().flat_map(below).map(|slot| slot.path()).collect()
+    }
+
+    /// Every file and directory that slots left behind, by its path.
+    pub fn files_left(&self) -> Vec<PathBuf> {
+        let mut left = Vec::new();
+        let mut dirs = vec![self.ring_dir(), self.spool_dir()];
+        while let Some(dir) = dirs.pop() {
+            let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+            for path in entries.map(|entry| entry.path()) {
+                dirs.extend(path.is_dir().then(|| path.clone()));
+                left.push(path);
+            }
+        }
+        left
     }
 
     /// Opens a client of the given URL, lets it deliver what dead processes left, and closes it.

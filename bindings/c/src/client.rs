@@ -39,7 +39,7 @@ pub unsafe extern "C" fn logdrive_open(
         report.report((|| {
             // SAFETY: promised by the caller.
             unsafe { arguments::store(client, std::ptr::null_mut())? };
-            let config = handles::with_config(config, |config| config.clone())?;
+            let config = handles::config(config)?;
             // SAFETY: promised by the caller.
             unsafe { open(&config, client) }
         })())
@@ -89,7 +89,7 @@ unsafe fn open(config: &Config, client: *mut *mut ClientHandle) -> Result<(), Er
 /// The logger of a stream, which is a Kafka topic; `name` NULL means the one of the client's URL.
 ///
 /// The same name gives the same logger. It belongs to the client: it is not freed, and refuses with
-/// LOGDRIVE_CLOSED once the client is closed. Takes a lock: get loggers once, not per record. Any
+/// LOGDRIVE_CLOSED once the client is closed. Allocates: get loggers once, not per record. Any
 /// thread may use it. At most 64 streams per client.
 ///
 /// # Safety
@@ -105,12 +105,12 @@ pub unsafe extern "C" fn logdrive_stream(
         unsafe { arguments::store(logger, std::ptr::null_mut())? };
         let open = handles::client(client)?.client;
         let found = if name.is_null() {
-            handles::add_logger(client, "", (*open).clone())?
+            handles::add_logger(client, "", &open)?
         } else {
             // SAFETY: promised by the caller.
             let name = unsafe { arguments::c_text(name, "name") }.map_err(|e| e.code())?;
             let of_stream = open.stream(name).map_err(|error| error.code())?;
-            handles::add_logger(client, name, of_stream)?
+            handles::add_logger(client, name, &of_stream)?
         };
         // SAFETY: promised by the caller.
         unsafe { arguments::store(logger, found) }

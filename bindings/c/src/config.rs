@@ -45,7 +45,7 @@ pub unsafe extern "C" fn logdrive_config_set(
             // SAFETY: promised by the caller.
             let (name, value) =
                 unsafe { (arguments::c_text(name, "name")?, arguments::c_text(value, "value")?) };
-            handles::with_config(config, |config| config.set(name, value))?.map_err(Error::from)
+            handles::change_config(config, |config| config.set(name, value))?.map_err(Error::from)
         })())
     })
 }
@@ -67,10 +67,7 @@ pub unsafe extern "C" fn logdrive_config_load_file(
         report.report((|| {
             // SAFETY: promised by the caller.
             let path = OsStr::from_bytes(unsafe { arguments::c_bytes(path, "path")? });
-            // Read outside of the table's lock, on a copy.
-            let mut changed = handles::with_config(config, |config| config.clone())?;
-            changed.load_file(path)?;
-            Ok(handles::with_config(config, |config| *config = changed)?)
+            handles::change_config(config, |config| config.load_file(path))?.map_err(Error::from)
         })())
     })
 }
@@ -92,7 +89,7 @@ pub unsafe extern "C" fn logdrive_config_load_environment(
         let report = unsafe { TextBuffer::new(error, error_size) };
         let load = |config: &mut Config| config.load_environment(std::env::vars_os());
         report.report(
-            handles::with_config(config, load)
+            handles::change_config(config, load)
                 .map_err(Error::from)
                 .and_then(|loaded| loaded.map_err(Error::from)),
         )

@@ -4,7 +4,8 @@
 //! deadline, the records stay in their files for the next process of the same name. It flushes and does not
 //! close: handlers and destructors that run later may still log, and what they log is stored as well.
 
-use std::sync::Once;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use logdrive_core::Code;
@@ -15,16 +16,19 @@ use crate::handles;
 /// The longest that the end of a process is held up, over all clients, whatever `close.deadline` says.
 const EXIT_FLUSH_MAX: Duration = Duration::from_secs(2);
 
-static REGISTERED: Once = Once::new();
+/// No `Once`: a child that was forked while it ran would wait for it for ever.
+static IS_REGISTERED: AtomicBool = AtomicBool::new(false);
 
 /// Registers the handler, once per process.
 pub(crate) fn register() {
-    REGISTERED.call_once(|| {
-        // SAFETY: the handler is never unloaded (linked with -z nodelete) and does not unwind.
-        let outcome = unsafe { libc::atexit(flush_all) };
-        // Without memory for one more handler, records stay stored at exit, as they do after a crash.
-        let _is_stored_instead = outcome;
-    });
+    // Relaxed: it only has to be one thread.
+    if IS_REGISTERED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    // SAFETY: the handler is never unloaded (linked with -z nodelete) and does not unwind.
+    let outcome = unsafe { libc::atexit(flush_all) };
+    // Without memory for one more handler, records stay stored at exit, as they do after a crash.
+    let _is_stored_instead = outcome;
 }
 
 extern "C" fn flush_all() {

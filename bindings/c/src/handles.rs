@@ -4,16 +4,19 @@
 //! of another kind or was never ours is found out by not being in the table; its high bits lie outside of every
 //! address space, so that no real pointer is taken for one, and C code that follows one faults at once.
 //!
-//! The call path takes no lock: a thread keeps the loggers it used, and finds them by comparing the handle. A
-//! logger of a closed client stays there until the thread's next miss; it refuses by itself.
+//! There is no lock: a forked child would inherit it locked, with nobody to unlock it. The table is replaced as a
+//! whole at every change, which costs a copy of what is open (a few entries) per open, stream or close.
+//! The call path does not even look at it: a thread keeps the loggers it used, and finds them by comparing the
+//! handle. A logger of a closed client stays there until the thread's next miss; it refuses by itself.
 
-use std::cell::Cell;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use logdrive_core::Client;
 use logdrive_core::Code;
 use logdrive_core::Config;
@@ -42,10 +45,11 @@ pub(crate) struct OpenClient {
     pub(crate) close_deadline: Duration,
 }
 
+#[derive(Clone)]
 enum Entry {
-    Config(Box<Config>),
+    Config(Arc<Config>),
     Client(OpenClient),
-    Logger { client: usize, stream: String, logger: Logger },
+    Logger { client: usize, stream: Arc<str>, logger: Logger },
 }
 
 impl Entry {
@@ -58,156 +62,183 @@ impl Entry {
     }
 }
 
-struct Table {
-    given: usize,
-    entries: BTreeMap<usize, Entry>,
-}
+/// What is open, by handle.
+#[derive(Clone, Default)]
+struct Table(BTreeMap<usize, Entry>);
 
 /// Above every address that a process can have, in the high 16 bits.
 const MARK: usize = 0x1d5e << 48;
 /// So that handles are aligned as pointers to anything would be.
 const STEP: usize = 16;
-/// Loggers that a thread finds without the table's lock.
+/// Loggers that a thread finds without the table.
 const RECENT_MAX: usize = 64;
 
-static TABLE: Mutex<Table> = Mutex::new(Table { given: 0, entries: BTreeMap::new() });
+/// None until the first handle is given.
+static TABLE: ArcSwapOption<Table> = ArcSwapOption::const_empty();
+/// Handles given so far.
+static GIVEN: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     static RECENT: RefCell<Vec<(usize, Logger)>> = const { RefCell::new(Vec::new()) };
-    static HOLDS_TABLE: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Table {
-    /// Runs `body` on the locked table; refused from a signal handler that interrupted it on this thread.
-    fn with<T>(body: impl FnOnce(&mut Table) -> Result<T, Code>) -> Result<T, Code> {
-        // While thread-locals are destroyed no signal handler can be told from its thread; it may log elsewhere.
-        if HOLDS_TABLE.try_with(|holds| holds.replace(true)).unwrap_or(false) {
-            return Err(Code::Reentrant);
+    /// The table as it is now.
+    fn now() -> Arc<Table> {
+        TABLE.load_full().unwrap_or_default()
+    }
+
+    /// Replaces the table by a copy that `body` changed; `body` runs again where another thread was faster.
+    fn change<T>(mut body: impl FnMut(&mut Table) -> Result<T, Code>) -> Result<T, Code> {
+        loop {
+            let current = TABLE.load_full();
+            let mut changed = current.as_deref().cloned().unwrap_or_default();
+            let outcome = body(&mut changed)?;
+            let found = TABLE.compare_and_swap(&current, Some(Arc::new(changed)));
+            let is_same = match (&*found, &current) {
+                (Some(found), Some(current)) => Arc::ptr_eq(found, current),
+                (None, None) => true,
+                (Some(_), None) | (None, Some(_)) => false,
+            };
+            if is_same {
+                return Ok(outcome);
+            }
         }
-        let outcome = {
-            // Poison is tolerated: every change of the table is one insertion or removal.
-            let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
-            body(&mut table)
-        };
-        // Absent at the thread's end only, where it was not set either.
-        let _is_destroyed = HOLDS_TABLE.try_with(|holds| holds.set(false));
-        outcome
     }
 
-    fn add(&mut self, entry: Entry) -> usize {
-        self.given += 1;
-        let handle = MARK | (self.given * STEP);
-        self.entries.insert(handle, entry);
-        handle
+    fn find(&self, handle: usize) -> Result<&Entry, Code> {
+        self.0.get(&handle).ok_or_else(|| absent(handle))
     }
 
-    fn absent(&self, handle: usize) -> Code {
-        let number = (handle ^ MARK) / STEP;
-        let was_given = handle.is_multiple_of(STEP) && (1..=self.given).contains(&number);
-        if was_given { Code::Closed } else { Code::InvalidArgument }
-    }
-
-    fn find(&mut self, handle: usize) -> Result<&mut Entry, Code> {
-        let absent = self.absent(handle);
-        self.entries.get_mut(&handle).ok_or(absent)
-    }
-
-    fn logger(&mut self, handle: usize) -> Result<Logger, Code> {
+    fn logger(&self, handle: usize) -> Result<Logger, Code> {
         match self.find(handle)? {
             Entry::Logger { logger, .. } => Ok(logger.clone()),
             Entry::Config(_) | Entry::Client(_) => Err(Code::InvalidArgument),
         }
     }
+
+    fn config(&self, handle: *const ConfigHandle) -> Result<&Arc<Config>, Code> {
+        match self.find(handle.addr())? {
+            Entry::Config(config) => Ok(config),
+            Entry::Client(_) | Entry::Logger { .. } => Err(Code::InvalidArgument),
+        }
+    }
+}
+
+/// Why a handle is not in the table.
+fn absent(handle: usize) -> Code {
+    // Relaxed: whoever holds a handle got it from a call that had counted it.
+    let given = GIVEN.load(Ordering::Relaxed);
+    let number = (handle ^ MARK) / STEP;
+    let was_given = handle.is_multiple_of(STEP) && (1..=given).contains(&number);
+    if was_given { Code::Closed } else { Code::InvalidArgument }
+}
+
+/// A handle that was never given before.
+fn next_handle() -> usize {
+    // Relaxed: only uniqueness matters.
+    MARK | ((GIVEN.fetch_add(1, Ordering::Relaxed) + 1) * STEP)
+}
+
+fn add(entry: &Entry) -> Result<usize, Code> {
+    let handle = next_handle();
+    Table::change(|table| {
+        table.0.insert(handle, entry.clone());
+        Ok(handle)
+    })
 }
 
 /// Gives a configuration a handle.
 pub(crate) fn add_config(config: Config) -> Result<*mut ConfigHandle, Code> {
-    let handle = Table::with(|table| Ok(table.add(Entry::Config(Box::new(config)))))?;
+    let handle = add(&Entry::Config(Arc::new(config)))?;
     Ok(std::ptr::without_provenance_mut(handle))
 }
 
-/// Runs `body` on a configuration, under the table's lock.
-pub(crate) fn with_config<T>(
+/// A configuration as it is now.
+pub(crate) fn config(handle: *const ConfigHandle) -> Result<Arc<Config>, Code> {
+    Table::now().config(handle).cloned()
+}
+
+/// Changes a configuration; where `body` fails, or the handle is of no configuration, nothing changes. `body` runs
+/// again where another thread changed something meanwhile.
+pub(crate) fn change_config<E>(
     handle: *const ConfigHandle,
-    body: impl FnOnce(&mut Config) -> T,
-) -> Result<T, Code> {
-    Table::with(|table| match table.find(handle.addr())? {
-        Entry::Config(config) => Ok(body(config)),
-        Entry::Client(_) | Entry::Logger { .. } => Err(Code::InvalidArgument),
+    mut body: impl FnMut(&mut Config) -> Result<(), E>,
+) -> Result<Result<(), E>, Code> {
+    Table::change(|table| {
+        let mut config = Config::clone(table.config(handle)?);
+        let outcome = body(&mut config);
+        if outcome.is_ok() {
+            table.0.insert(handle.addr(), Entry::Config(Arc::new(config)));
+        }
+        Ok(outcome)
     })
 }
 
 /// Forgets a configuration.
 pub(crate) fn remove_config(handle: *const ConfigHandle) -> Result<(), Code> {
-    with_config(handle, |_| ())?;
-    let _removed = Table::with(|table| Ok(table.entries.remove(&handle.addr())))?;
-    Ok(())
+    Table::change(|table| {
+        table.config(handle)?;
+        table.0.remove(&handle.addr());
+        Ok(())
+    })
 }
 
 /// Gives a client a handle.
 pub(crate) fn add_client(client: OpenClient) -> Result<*mut ClientHandle, Code> {
-    let handle = Table::with(|table| Ok(table.add(Entry::Client(client))))?;
+    let handle = add(&Entry::Client(client))?;
     Ok(std::ptr::without_provenance_mut(handle))
 }
 
 /// The client behind a handle.
 pub(crate) fn client(handle: *const ClientHandle) -> Result<OpenClient, Code> {
-    Table::with(|table| match table.find(handle.addr())? {
+    match Table::now().find(handle.addr())? {
         Entry::Client(client) => Ok(client.clone()),
         Entry::Config(_) | Entry::Logger { .. } => Err(Code::InvalidArgument),
-    })
+    }
 }
 
 /// Every client that is open.
 pub(crate) fn clients() -> Vec<OpenClient> {
-    let all = Table::with(|table| {
-        let clients = table.entries.values().filter_map(|entry| match entry {
-            Entry::Client(client) => Some(client.clone()),
-            Entry::Config(_) | Entry::Logger { .. } => None,
-        });
-        Ok(clients.collect())
+    let table = Table::now();
+    let clients = table.0.values().filter_map(|entry| match entry {
+        Entry::Client(client) => Some(client.clone()),
+        Entry::Config(_) | Entry::Logger { .. } => None,
     });
-    all.unwrap_or_default()
+    clients.collect()
 }
 
 /// Takes a client and its loggers out of the table.
 pub(crate) fn remove_client(handle: *const ClientHandle) -> Result<OpenClient, Code> {
-    let (removed, _loggers) = Table::with(|table| {
-        let owner = handle.addr();
-        match table.find(owner)? {
-            Entry::Client(client) => {
-                let client = client.clone();
-                let gone: Vec<Entry> = table
-                    .entries
-                    .extract_if(.., |handle, entry| {
-                        *handle == owner || entry.stream_of(owner).is_some()
-                    })
-                    .map(|(_, entry)| entry)
-                    .collect();
-                Ok((client, gone))
-            }
-            Entry::Config(_) | Entry::Logger { .. } => Err(Code::InvalidArgument),
+    let owner = handle.addr();
+    Table::change(|table| match table.find(owner)? {
+        Entry::Client(client) => {
+            let client = client.clone();
+            table.0.retain(|handle, entry| *handle != owner && entry.stream_of(owner).is_none());
+            Ok(client)
         }
-    })?;
-    Ok(removed)
+        Entry::Config(_) | Entry::Logger { .. } => Err(Code::InvalidArgument),
+    })
 }
 
 /// The handle of a client's logger; the same stream gives the same handle.
 pub(crate) fn add_logger(
     owner: *const ClientHandle,
     stream: &str,
-    logger: Logger,
+    logger: &Logger,
 ) -> Result<*mut LoggerHandle, Code> {
     let owner = owner.addr();
-    let handle = Table::with(|table| {
+    let fresh = next_handle();
+    let handle = Table::change(|table| {
         // The client may have been closed since its logger was made.
         table.find(owner)?;
         let is_known = |(_, entry): &(_, &Entry)| entry.stream_of(owner) == Some(stream);
-        let known = table.entries.iter().find(is_known);
-        if let Some((handle, _)) = known {
+        if let Some((handle, _)) = table.0.iter().find(is_known) {
             return Ok(*handle);
         }
-        Ok(table.add(Entry::Logger { client: owner, stream: stream.to_owned(), logger }))
+        let entry = Entry::Logger { client: owner, stream: stream.into(), logger: logger.clone() };
+        table.0.insert(fresh, entry);
+        Ok(fresh)
     })?;
     Ok(std::ptr::without_provenance_mut(handle))
 }
@@ -235,14 +266,11 @@ pub(crate) fn with_logger<T>(
 /// Finds a logger in the table, and remembers it for the thread's next call.
 #[cold]
 fn look_up(handle: usize) -> Result<Logger, Code> {
-    let logger = Table::with(|table| table.logger(handle))?;
+    let table = Table::now();
+    let logger = table.logger(handle)?;
     let forgotten = RECENT.try_with(|recent| {
         let Ok(mut recent) = recent.try_borrow_mut() else { return Vec::new() };
-        let open = Table::with(|table| {
-            Ok(recent.iter().map(|(known, _)| table.entries.contains_key(known)).collect())
-        });
-        let mut open = open.unwrap_or_else(|_| vec![true; recent.len()]).into_iter();
-        let is_closed = |_: &mut (usize, Logger)| !open.next().unwrap_or(true);
+        let is_closed = |(known, _): &mut (usize, Logger)| !table.0.contains_key(known);
         let mut forgotten: Vec<_> = recent.extract_if(.., is_closed).collect();
         if recent.len() >= RECENT_MAX {
             forgotten.push(recent.remove(0));
@@ -262,7 +290,7 @@ mod tests {
     #[test]
     fn foreign_closed_and_mistaken_handles_are_told_apart() {
         let config = add_config(Config::new()).unwrap();
-        assert_eq!(with_config(config, |_| 1), Ok(1));
+        assert!(super::config(config).is_ok());
         assert_eq!(client(config.cast()).err(), Some(Code::InvalidArgument));
         assert_eq!(remove_config(config), Ok(()));
         assert_eq!(remove_config(config), Err(Code::Closed));
@@ -270,16 +298,37 @@ mod tests {
             [0usize, 1, 4096, MARK, MARK | 1, usize::MAX, config.addr() + 1, config.addr() << 1]
         {
             let foreign: *const ConfigHandle = std::ptr::without_provenance(foreign);
-            assert_eq!(with_config(foreign, |_| ()), Err(Code::InvalidArgument), "{foreign:?}");
+            assert_eq!(super::config(foreign).err(), Some(Code::InvalidArgument), "{foreign:?}");
             let logger = with_logger(foreign.cast(), |_| Ok(()));
             assert_eq!(logger, Err(Code::InvalidArgument), "{foreign:?}");
         }
     }
 
     #[test]
-    fn a_call_that_interrupts_the_table_on_its_own_thread_is_refused() {
-        let outcome = Table::with(|_| Ok(add_config(Config::new()).err()));
-        assert_eq!(outcome, Ok(Some(Code::Reentrant)));
-        assert!(add_config(Config::new()).is_ok());
+    fn no_change_is_lost_where_threads_change_the_table_and_one_configuration() {
+        let shared = add_config(Config::new()).unwrap().addr();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                scope.spawn(move || {
+                    let shared: *const ConfigHandle = std::ptr::without_provenance(shared);
+                    let own =
+                        [("linger", "7ms"), ("codec", "zstd"), ("workers", "3"), ("name", "n")];
+                    let (name, value) = own[thread];
+                    change_config(shared, |config| config.set(name, value)).unwrap().unwrap();
+                    for _ in 0..200 {
+                        let handle = add_config(Config::new()).unwrap();
+                        assert!(super::config(handle).is_ok());
+                        assert_eq!(remove_config(handle), Ok(()));
+                        assert_eq!(remove_config(handle), Err(Code::Closed));
+                    }
+                });
+            }
+        });
+        let shared: *const ConfigHandle = std::ptr::without_provenance(shared);
+        change_config(shared, |config| config.set("url", "receivers://h/t")).unwrap().unwrap();
+        let settings = super::config(shared).unwrap().settings().unwrap();
+        assert_eq!(settings.batch.workers, 3);
+        assert_eq!(settings.batch.linger, Duration::from_millis(7));
+        assert_eq!(settings.client.name, "n");
     }
 }

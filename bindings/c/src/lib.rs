@@ -2,7 +2,7 @@
 //! comments are the doc comments of this crate.
 //!
 //! ```text
-//! C caller --> entries (config, client, log, stats) --> guard --> handles --> logdrive_core
+//! C caller --> entries (config, events, client, log, stats) --> guard --> handles --> logdrive_core
 //! ```
 //!
 //! Owns the checks of what C may pass: handles are numbers looked up in a table (`handles`), never
@@ -19,6 +19,7 @@ pub mod attributes;
 pub mod client;
 pub mod codes;
 pub mod config;
+pub mod events;
 mod exit;
 mod guard;
 pub mod handles;

@@ -49,6 +49,8 @@ pub struct Stats {
     pub receivers_connected: u64,
     /// Defects of logdrive that were caught, in its threads and at its boundary; worth a report.
     pub panics: u64,
+    /// Events that the callback was not told of: it was too slow, or the client was closed meanwhile.
+    pub events_lost: u64,
 }
 
 impl Stats {
@@ -72,6 +74,7 @@ impl Stats {
             retries: sender.retries,
             receivers_connected: connected as u64,
             panics: snapshot.panics + guard::caught(),
+            events_lost: snapshot.events_lost,
         }
     }
 }

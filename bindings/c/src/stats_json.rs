@@ -23,9 +23,13 @@ pub(crate) fn write(snapshot: &Snapshot, panics_caught: u64) -> String {
     object.number("adopted_delivered", sender.adopted_delivered);
     object.number("adopted_slots", sender.adopted_slots);
     object.number("retries", sender.retries);
+    object.number("acknowledgement_regressions", sender.acknowledgement_regressions);
+    object.number("throttled_ms", sender.throttled_ms);
     object.number("rebinds", sender.rebinds);
+    object.number("dead_letters_lost", snapshot.dead_letters_lost);
     object.number("discovery_failures", sender.discovery_failures);
     object.number("panics", snapshot.panics + panics_caught);
+    object.number("events_lost", snapshot.events_lost);
     object.number("arena_bytes", snapshot.arena_bytes);
     object.number("arena_used_percent", u64::from(snapshot.arena_used_percent));
     object.boolean("arena_is_private", snapshot.arena_is_private);

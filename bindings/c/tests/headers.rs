@@ -26,7 +26,7 @@ fn check(compiler: &str, standard: &str, source: &str, options: &[&str]) -> Resu
 
 /// The compilers at hand, as (C, C++); one that is missing is printed as skipped.
 fn compilers() -> Vec<(&'static str, &'static str)> {
-    let known = [("gcc", "g++"), ("clang", "clang++"), ("clang-14", "clang++-14")];
+    let known = [("gcc", "g++"), ("clang", "clang++"), ("clang-19", "clang++-19")];
     known.into_iter().filter(|(c, cpp)| support::has(c) && support::has(cpp)).collect()
 }
 
@@ -45,6 +45,7 @@ fn headers_compile_cleanly_as_every_standard() {
             }
             compiled += C.len() + CPP.len();
         }
+        check(c, "c11", "c/layout.c", &[]).unwrap();
         for standard in MODERN_CPP {
             check(cpp, standard, "cpp/everything.cpp", &[]).unwrap();
             compiled += 1;

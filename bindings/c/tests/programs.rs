@@ -128,6 +128,52 @@ fn children_of_a_fork_end_and_the_parent_loses_nothing() {
 }
 
 #[test]
+fn no_child_of_a_fork_waits_for_a_lock_of_a_thread_that_it_does_not_have() {
+    const CHILDREN: u64 = 25;
+    const RECORDS: u64 = 20;
+    let receiver = Receiver::start();
+    let program = support::compile("c/fork_storm.c", &[], receiver.path());
+    let mut storm = Command::new(program);
+    storm.arg(receiver.url() + "&close.deadline=40s&ring.bytes_max=1MiB&poll.idle=5ms");
+    let accepted = support::succeed(storm.args([CHILDREN.to_string(), RECORDS.to_string()]));
+    assert_eq!(accepted.trim().parse(), Ok(2 * CHILDREN * RECORDS));
+    receiver.verified();
+    let children = receiver.lines(&["--topic", "c-tests"]);
+    assert_eq!(children.lines().count() as u64, 2 * CHILDREN * RECORDS);
+}
+
+#[test]
+fn two_copies_of_one_name_in_one_process_leave_each_other_alone() {
+    const RECORDS: u64 = 500;
+    let receiver = Receiver::start();
+    let program = support::compile("c/two_copies.c", &[], receiver.path());
+    let other = receiver.path().join("other.so");
+    std::fs::copy(support::library(), &other).unwrap();
+    let mut command = Command::new(program);
+    command.arg(receiver.url()).arg(support::library()).arg(other);
+    support::succeed(command.arg(RECORDS.to_string()));
+    assert_eq!(receiver.verified(), 4 * 3 * RECORDS);
+}
+
+#[test]
+fn destructors_of_threads_and_of_the_program_log() {
+    let receiver = Receiver::start();
+    let program = support::compile("cpp/destructors.cpp", &[], receiver.path());
+    support::succeed(Command::new(program).arg(receiver.url()));
+    let lines = receiver.lines(&[]);
+    let count = |text: &str| lines.lines().filter(|line| *line == text).count();
+    assert_eq!((count("thread"), count("main"), count("thread-local")), (3, 1, 4), "{lines}");
+    // Static destructors run behind our handler: stored, and sent by the next process of the name.
+    support::wait_until("what was stored is sent", || {
+        let mut drain = Command::new(support::tool());
+        drain.arg("drain").arg(receiver.path().join("spool"));
+        // It ends with 1 while something is left.
+        support::run(drain.args(["--to", &receiver.url(), "--deadline", "50s"]));
+        receiver.verified() == 9
+    });
+}
+
+#[test]
 fn what_was_logged_before_and_in_exit_handlers_arrives_without_a_flush() {
     let receiver = Receiver::start();
     let program = support::compile("c/at_exit.c", &[], receiver.path());
@@ -152,9 +198,18 @@ fn a_signal_handler_logs_or_is_refused_as_reentrant() {
 
 #[test]
 fn every_way_to_log_from_cpp_arrives_exactly() {
-    for options in [&["-std=c++17"][..], &["-std=c++20"], &["-std=c++17", "-fsanitize=address"]] {
+    let variants: [(&str, &[&str]); 5] = [
+        ("g++", &["-std=c++17"]),
+        ("g++", &["-std=c++20"]),
+        ("g++", &["-std=c++17", "-fsanitize=address"]),
+        ("g++", &["-std=c++17", "-DLOGDRIVE_USE_FMT", "-lfmt"]),
+        // The first compiler and library of Debian 12 with <format>.
+        ("clang++-19", &["-std=c++20", "-stdlib=libc++", "-DNEEDS_FORMAT"]),
+    ];
+    for (compiler, options) in variants {
         let receiver = Receiver::start();
-        let program = support::compile("cpp/everything.cpp", options, receiver.path());
+        let source = "cpp/everything.cpp";
+        let program = support::compile_with(compiler, source, options, receiver.path());
         let accepted = support::succeed(Command::new(program).arg(receiver.url()));
         // One more of the client that was opened first.
         assert_eq!(accepted.trim().parse(), Ok(receiver.verified() - 1), "{options:?}");
@@ -162,10 +217,31 @@ fn every_way_to_log_from_cpp_arrives_exactly() {
 }
 
 #[test]
+fn a_callback_that_throws_is_told_when_the_receiver_comes_and_goes() {
+    for options in [&["-std=c++17"][..], &["-std=c++17", "-fsanitize=address,undefined"]] {
+        let mut receiver = Receiver::start();
+        let program = support::compile("cpp/events.cpp", options, receiver.path());
+        let mut told =
+            Command::new(program).arg(receiver.url()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(told.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "up\n", "{options:?}");
+        receiver.kill();
+        assert!(told.wait().unwrap().success(), "{options:?}");
+    }
+}
+
+#[test]
 fn the_example_servers_log_every_request() {
-    for source in ["examples/c/httpd.c", "examples/cpp/httpd.cpp"] {
+    let servers =
+        [("examples/c/httpd.c", "libmicrohttpd"), ("examples/cpp/httpd.cpp", "cpp-httplib")];
+    for (source, package) in servers {
         let receiver = Receiver::start();
-        let program = support::compile(source, &[], receiver.path());
+        let flags = support::package_flags(package);
+        // Headers of others are not held to our warnings.
+        let flags: Vec<_> = flags.iter().map(|flag| flag.replace("-I", "-isystem")).collect();
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let program = support::compile(source, &flags, receiver.path());
         let mut server = Command::new(program);
         let mut server =
             server.arg(receiver.url()).arg("0").stdout(Stdio::piped()).spawn().unwrap();
@@ -174,7 +250,12 @@ fn the_example_servers_log_every_request() {
         let address = line.trim().strip_prefix("listening on ").unwrap();
         for (path, status) in [("/", "200 OK"), ("/absent", "404 Not Found")] {
             let mut connection = TcpStream::connect(address).unwrap();
-            connection.write_all(format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()).unwrap();
+            connection
+                .write_all(
+                    format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+                        .as_bytes(),
+                )
+                .unwrap();
             let mut answer = String::new();
             connection.read_to_string(&mut answer).unwrap();
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{source}: {answer}");

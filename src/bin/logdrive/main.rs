@@ -5,6 +5,7 @@
 //! run.
 
 mod cat;
+mod dead_letters;
 mod delivery;
 mod drain;
 mod input;

@@ -15,8 +15,10 @@ use logdrive::pipeline::slots::FoundSlot;
 use logdrive::pipeline::slots::Owner;
 
 use crate::Outcome;
+use crate::dead_letters;
 use crate::json;
 use crate::output;
+use crate::target::Target;
 
 /// Show what a spool directory holds: who wrote it, what waits, what was sent and not acknowledged.
 ///
@@ -29,12 +31,28 @@ pub struct Arguments {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+    /// Instead, list the records that receivers refused for good, by reason. With --to, log them again, each to its own
+    /// topic, and remove them once all are acknowledged; those of running processes are left alone.
+    #[arg(long)]
+    dead_letters: bool,
+    /// Where to: as for `logdrive ship`.
+    #[arg(long, value_name = "URL", requires = "dead_letters")]
+    to: Option<String>,
+    /// Set an option of that run. May be repeated.
+    #[arg(long = "set", value_name = "NAME=VALUE", requires = "to")]
+    set: Vec<String>,
 }
 
 /// A slot and what its files hold, or why they cannot be read.
 type Seen = (FoundSlot, Result<SpoolView, String>);
 
 pub fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
+    if arguments.dead_letters {
+        let dir = arguments.dir.clone().unwrap_or_else(slots::default_root);
+        let to = arguments.to.as_ref();
+        let target = to.map(|to| Target::new(to.clone(), arguments.set.clone()));
+        return dead_letters::run(&dir, target.as_ref(), arguments.json);
+    }
     let (dir, slots) = match &arguments.dir {
         Some(dir) => (dir.clone(), slots_in(dir)?),
         // Nobody has ever logged here: that is no error.

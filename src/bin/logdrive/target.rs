@@ -19,6 +19,11 @@ pub struct Target {
 }
 
 impl Target {
+    /// As the two arguments say.
+    pub fn new(to: String, set: Vec<String>) -> Self {
+        Self { to, set }
+    }
+
     /// A configuration that never drops: environment, then the tool's defaults, the URL, `--set`.
     ///
     /// # Errors

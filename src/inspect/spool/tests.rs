@@ -12,6 +12,7 @@ use crate::spool::Batch;
 use crate::spool::Binding;
 use crate::spool::Group;
 use crate::spool::Options;
+use crate::spool::Part;
 use crate::spool::Reader as SpoolReader;
 use crate::spool::Resolution;
 use crate::spool::Writer;
@@ -74,6 +75,7 @@ fn what_waits_is_counted_beside_a_living_owner_and_what_is_resolved_is_not() {
             partition: 4,
             batch_crc: 1,
             sequence_space: 9,
+            part: Part::default(),
         };
         reader.bind(&frame, &binding).unwrap();
     }

@@ -88,7 +88,7 @@ impl Sender {
         let Some(flight) = self.flights.get_mut(token) else { return };
         flight.space = Some(id);
         flight.lane = Some(lane);
-        let (records, bytes) = (flight.frame.record_count(), flight.frame.bytes());
+        let (records, bytes) = (flight.records_left(), flight.frame.bytes());
         self.spaces.note_use(id);
         let space = self.spaces.get(id);
         space.unacknowledged_bytes += bytes;
@@ -107,16 +107,17 @@ impl Sender {
 
     /// Binds a batch and stores the binding; false where it could not be stored, which is only so
     /// for a batch that is resolved already.
-    fn bind(&mut self, token: u64, numbers: sequence::Binding, id: SpaceId) -> bool {
+    pub(super) fn bind(&mut self, token: u64, numbers: sequence::Binding, id: SpaceId) -> bool {
         let partition = self.spaces.get(id).partition;
         let Some(flight) = self.flights.get(token) else { return false };
-        let (source, frame) = (flight.source, flight.frame.clone());
+        let (source, frame, payload) = (flight.source, flight.frame.clone(), flight.payload());
+        let part = flight.division.as_ref().map(|division| division.part());
         let sequence::Binding { producer_id, epoch, base_sequence } = numbers;
-        let mut header = frame.header();
-        let body_bytes = frame.body().len() as u32;
+        let mut header = payload.header();
+        let body_bytes = payload.body().len() as u32;
         let batch_crc = batch::bind(
             &mut header,
-            frame.body_crc(),
+            payload.body_crc(),
             body_bytes,
             producer_id,
             epoch,
@@ -128,7 +129,8 @@ impl Sender {
             base_sequence,
             partition,
             batch_crc,
-            sequence_space: id.0 as u64,
+            sequence_space: id.0 as u32,
+            part: part.unwrap_or_default(),
         };
         let Some(source) = self.flights.source(source) else { return false };
         if source.reader.bind(&frame, &binding).is_err() {
@@ -146,18 +148,17 @@ impl Sender {
         let Some(flight) = self.flights.get_mut(token) else { return };
         flight.lane = Some(lane);
         flight.attempts += 1;
-        let flight = flight.clone();
+        let (frame, payload) = (flight.frame.clone(), flight.payload());
         let Some(binding) = flight.binding else { return };
         if flight.attempts > 1 {
             self.tally.retries += 1;
         }
-        let mut header = flight.frame.header();
-        let body_bytes = flight.frame.body().len() as u32;
+        let mut header = payload.header();
+        let body_bytes = payload.body().len() as u32;
         let Binding { producer_id, epoch, base_sequence, partition, .. } = binding;
-        let body_crc = flight.frame.body_crc();
+        let body_crc = payload.body_crc();
         batch::bind(&mut header, body_crc, body_bytes, producer_id, epoch, base_sequence);
-        let request =
-            ProduceRequest { topic: flight.frame.topic(), partition, token, header, body_bytes };
+        let request = ProduceRequest { topic: frame.topic(), partition, token, header, body_bytes };
         let session = self.connection(lane).and_then(Connection::session);
         let accepted = session.is_some_and(|session| session.produce(now, request).is_ok());
         if !accepted {

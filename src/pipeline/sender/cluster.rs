@@ -129,10 +129,8 @@ impl Sender {
     pub(super) fn take_metadata(&mut self, now: Moment, view: &ClusterView) {
         self.inquiry.described_at = Some(now);
         self.spaces.update(view);
-        if let Some(placement) = &self.placement {
-            for topic in view.topics.iter().filter(|topic| !topic.partitions.is_empty()) {
-                placement.publish(&topic.name, topic.partitions.len() as u32);
-            }
+        for topic in view.topics.iter().filter(|topic| !topic.partitions.is_empty()) {
+            self.placement.publish(&topic.name, topic.partitions.len() as u32);
         }
         if self.spaces.is_complete() {
             self.inquiry.pause = PAUSE_MIN;

@@ -1,7 +1,7 @@
 //! One lane's connection: its socket, its session, and what is being written.
 //!
 //! Moves bytes between the two and nothing else: what a batch's outcome means is decided elsewhere. A batch's
-//! body goes from the spool's mapping to the kernel without a copy (with TLS, by way of a bounded buffer); its frame
+//! body goes from the spool's mapping to the kernel without a copy (with TLS, by way of a bounded buffer); its payload
 //! handle keeps the mapping.
 
 use std::collections::VecDeque;
@@ -11,13 +11,13 @@ use std::io::IoSlice;
 use thiserror::Error;
 
 use crate::ids::Moment;
+use crate::pipeline::sender::payload::Payload;
 use crate::proto::fleet::Target;
 use crate::proto::kafka::client::Event;
 use crate::proto::kafka::client::Session;
 use crate::proto::kafka::client::SessionError;
 use crate::proto::kafka::client::Transmit;
 use crate::proto::kafka::wire::EncodeError;
-use crate::spool::Frame;
 use crate::transport::Socket;
 use crate::transport::tls::TlsError;
 
@@ -56,14 +56,14 @@ pub enum ConnectionError {
 /// A request being written: four pieces, of which the middle two are a batch.
 struct Outgoing {
     transmit: Transmit,
-    body: Option<Frame>,
+    body: Option<Payload>,
     written: usize,
 }
 
 impl Outgoing {
     fn pieces(&self) -> [&[u8]; 4] {
         let header = self.transmit.batch.as_ref().map_or(&[][..], |batch| &batch.header[..]);
-        let body = self.body.as_ref().map_or(&[][..], Frame::body);
+        let body = self.body.as_ref().map_or(&[][..], Payload::body);
         [&self.transmit.head, header, body, self.transmit.tail]
     }
 
@@ -135,14 +135,14 @@ impl Connection {
         }
     }
 
-    /// Writes what the session wants written, as far as the kernel takes it. `frame_of` finds the
-    /// frame of a batch by its token; a batch that is gone is not written at all.
+    /// Writes what the session wants written, as far as the kernel takes it. `payload_of` finds the
+    /// bytes of a batch by its token; a batch that is gone is not written at all.
     pub fn write(
         &mut self,
-        frame_of: impl Fn(u64) -> Option<Frame>,
+        payload_of: impl Fn(u64) -> Option<Payload>,
     ) -> Result<(), ConnectionError> {
         loop {
-            self.fill(&frame_of);
+            self.fill(&payload_of);
             if self.outgoing.is_empty() {
                 return Ok(self.socket.flush()?);
             }
@@ -170,11 +170,11 @@ impl Connection {
         self.session.as_mut()?.poll_event()
     }
 
-    fn fill(&mut self, frame_of: &impl Fn(u64) -> Option<Frame>) {
+    fn fill(&mut self, payload_of: &impl Fn(u64) -> Option<Payload>) {
         let Some(session) = &mut self.session else { return };
         while self.outgoing.len() * 4 < PIECES_MAX {
             let Some(transmit) = session.poll_transmit() else { return };
-            let body = transmit.batch.as_ref().and_then(|batch| frame_of(batch.token));
+            let body = transmit.batch.as_ref().and_then(|batch| payload_of(batch.token));
             self.outgoing.push_back(Outgoing { transmit, body, written: 0 });
         }
     }

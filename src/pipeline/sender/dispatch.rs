@@ -1,17 +1,19 @@
 //! Which batch goes to which lane next.
 //!
 //! Order of precedence: batches in doubt and refused ones (they are older), then those that are held for their
-//! partition, then new ones. A partition whose leader is away, slow or silent gets nothing new and holds
-//! nothing up: only what must go there waits.
+//! partition or their topic, then new ones. A partition whose leader is away, slow or silent gets nothing new and
+//! holds nothing up, nor does a topic that takes nothing: only what must go there waits.
 
-use crate::batch;
 use crate::config::TargetMode;
 use crate::ids::EndpointId;
 use crate::ids::LaneId;
 use crate::ids::Moment;
+use crate::pipeline::placement;
 use crate::pipeline::placement::place;
 use crate::pipeline::sender::Sender;
 use crate::pipeline::sender::connection::Connection;
+use crate::pipeline::sender::flights::Flight;
+use crate::pipeline::sender::payload::Payload;
 use crate::pipeline::sender::spaces::SpaceId;
 use crate::proto::fleet;
 use crate::spool::Binding;
@@ -19,6 +21,14 @@ use crate::spool::Frame;
 
 /// Batches that may be held for one partition before the spool is read no further.
 const HELD_MAX: usize = 1024;
+
+/// Where a batch may go.
+enum Place {
+    /// To this lane, bound in this space; the lane is taken.
+    Here(LaneId, SpaceId),
+    /// Nowhere now, and later to this partition, if that is decided.
+    Later(Option<i32>),
+}
 
 impl Sender {
     /// Gives batches to lanes until no lane, or no batch, is left.
@@ -30,6 +40,9 @@ impl Sender {
             self.send_held(now, id);
         }
         self.send_waiting(now);
+        for topic in self.parked.topics() {
+            while self.send_parked(now, &topic) {}
+        }
         while self.send_next(now) {}
     }
 
@@ -37,8 +50,8 @@ impl Sender {
     fn send_waiting(&mut self, now: Moment) {
         let waiting: Vec<u64> = self.flights.waiting().collect();
         for token in waiting {
-            let Some(frame) = self.frame(token) else { continue };
-            if let Some(lane) = self.assign(now, token, &frame, None) {
+            let Some(payload) = self.payload(token) else { continue };
+            if let Some(lane) = self.assign(now, token, &payload, None) {
                 self.flights.stop_waiting(token);
                 self.transmit(now, lane, token);
             }
@@ -56,8 +69,8 @@ impl Sender {
         let Some((token, _)) = space.sequences.as_mut().and_then(|held| held.next_resend()) else {
             return;
         };
-        let Some(frame) = self.frame(token) else { return };
-        match self.assign(now, token, &frame, Some(&[leader])) {
+        let Some(payload) = self.payload(token) else { return };
+        match self.assign(now, token, &payload, Some(&[leader])) {
             Some(lane) => self.transmit(now, lane, token),
             // It could not be sent after all; what is known of its fate stays as it was.
             None => {
@@ -78,7 +91,7 @@ impl Sender {
                 return;
             };
             let Some(flight) = self.flights.get(token).cloned() else { return };
-            let records = flight.frame.record_count();
+            let records = flight.records_left();
             let is_bound = flight.binding.is_some();
             if is_paused
                 || flight.lane.is_some()
@@ -86,14 +99,14 @@ impl Sender {
             {
                 return;
             }
-            let Some(lane) = self.assign(now, token, &flight.frame, Some(&[leader])) else {
+            let Some(lane) = self.assign(now, token, &flight.payload(), Some(&[leader])) else {
                 return;
             };
             if is_bound {
                 return self.transmit(now, lane, token);
             }
             self.spaces.get(id).let_go(token);
-            self.bind_and_send(now, lane, token, id);
+            self.set_out(now, lane, token, id);
         }
     }
 
@@ -113,29 +126,97 @@ impl Sender {
         {
             return self.adopt_bound(now, &frame, binding);
         }
+        if !is_fleet && !self.spaces.is_writable(frame.topic()) {
+            return self.park_next(&frame);
+        }
+        if self.parked.holds(frame.topic()) {
+            return false;
+        }
+        let token = self.flights.next_token();
+        match self.place(now, token, &frame) {
+            Place::Here(lane, id) => {
+                let Some(next) = self.flights.take_next() else { return false };
+                let partition = self.spaces.get(id).partition;
+                self.flights.insert(token, next.set_out(partition, None));
+                self.set_out(now, lane, token, id);
+                true
+            }
+            Place::Later(Some(partition)) => self.hold_next(&frame, partition),
+            Place::Later(None) => false,
+        }
+    }
+
+    /// Sends the oldest batch that waits for `topic`; false where there is none, or no place for it.
+    fn send_parked(&mut self, now: Moment, topic: &str) -> bool {
+        let Some(token) = self.parked.front(topic) else { return false };
+        let Some(flight) = self.flights.get(token) else {
+            // The quota gave it up meanwhile.
+            self.parked.pop(topic);
+            return true;
+        };
+        let frame = flight.frame.clone();
+        if !self.spaces.is_writable(topic) {
+            return false;
+        }
+        let place = self.place(now, token, &frame);
+        let id = match place {
+            Place::Here(_, id) => id,
+            Place::Later(Some(partition)) => self.spaces.of_partition(topic, partition),
+            Place::Later(None) => return false,
+        };
+        let partition = self.spaces.get(id).partition;
+        if let Some(flight) = self.flights.get_mut(token) {
+            flight.partition = partition;
+        }
+        self.parked.pop(topic);
+        match place {
+            Place::Here(lane, id) => self.set_out(now, lane, token, id),
+            Place::Later(_) => self.spaces.get(id).hold(token),
+        }
+        true
+    }
+
+    /// Where a batch that has no place yet may go now.
+    fn place(&mut self, now: Moment, token: u64, frame: &Frame) -> Place {
         let fixed = match self.settings.target.mode {
             TargetMode::Receivers => None,
             TargetMode::Kafka => {
                 let count = self.spaces.partition_count(frame.topic());
-                let Ok(fixed) = place(frame.partition(), count) else { return false };
+                let Ok(fixed) = place(frame.partition(), count) else { return Place::Later(None) };
                 fixed
             }
         };
         let open = self.spaces.open_for(frame.topic(), fixed, frame.record_count());
         if open.is_empty() {
-            return fixed.is_some_and(|partition| self.hold_next(&frame, partition));
+            return Place::Later(fixed);
         }
         let leaders: Vec<EndpointId> =
             open.iter().filter_map(|id| self.spaces.get(*id).leader).collect();
-        let token = self.flights.next_token();
-        let Some(lane) = self.assign(now, token, &frame, self.only(&leaders)) else {
-            return fixed.is_some_and(|partition| self.hold_next(&frame, partition));
-        };
-        let chosen = self.emptiest(&open, lane);
+        let payload = Payload::Stored(frame.clone());
+        match self.assign(now, token, &payload, self.only(&leaders)) {
+            Some(lane) => Place::Here(lane, self.emptiest(&open, lane)),
+            None => Place::Later(fixed),
+        }
+    }
+
+    /// Binds and sends a batch that the fleet has given a lane, as its topic takes it.
+    fn set_out(&mut self, now: Moment, lane: LaneId, token: u64, id: SpaceId) {
+        if self.prepare(token) {
+            self.bind_and_send(now, lane, token, id);
+        } else {
+            self.fleet.handle_returned(now, lane, token);
+        }
+    }
+
+    /// Puts the next batch aside until its topic takes it; false where too many are put aside.
+    fn park_next(&mut self, frame: &Frame) -> bool {
+        if !self.parked.has_room() {
+            return false;
+        }
         let Some(next) = self.flights.take_next() else { return false };
-        let partition = self.spaces.get(chosen).partition;
-        self.flights.insert(token, next.set_out(partition, None));
-        self.bind_and_send(now, lane, token, chosen);
+        let token = self.flights.next_token();
+        self.flights.insert(token, next.set_out(placement::ANY, None));
+        self.parked.push(frame.topic(), token);
         true
     }
 
@@ -146,6 +227,9 @@ impl Sender {
         let Some(next) = self.flights.take_next() else { return false };
         let token = self.flights.next_token();
         self.flights.insert(token, next.set_out(binding.partition, Some(binding)));
+        if !self.prepare(token) {
+            return true;
+        }
         match self.settings.target.mode {
             TargetMode::Receivers => {
                 self.flights.wait(token);
@@ -197,11 +281,11 @@ impl Sender {
         &mut self,
         now: Moment,
         token: u64,
-        frame: &Frame,
+        payload: &Payload,
         leaders: Option<&[EndpointId]>,
     ) -> Option<LaneId> {
-        let bytes = (batch::HEADER_BYTES + frame.body().len()) as u32;
-        let batch = fleet::Batch { token, bytes, records: frame.record_count() };
+        let (bytes, records) = (payload.bytes() as u32, payload.record_count());
+        let batch = fleet::Batch { token, bytes, records };
         let Some(leaders) = leaders else { return self.fleet.assign(now, batch, None) };
         let connections = || self.connections.iter().flatten();
         let is_muted = |leader: &EndpointId| {
@@ -220,7 +304,7 @@ impl Sender {
         (self.settings.target.mode == TargetMode::Kafka).then_some(leaders)
     }
 
-    fn frame(&self, token: u64) -> Option<Frame> {
-        self.flights.get(token).map(|flight| flight.frame.clone())
+    fn payload(&self, token: u64) -> Option<Payload> {
+        self.flights.get(token).map(Flight::payload)
     }
 }

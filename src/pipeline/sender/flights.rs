@@ -6,11 +6,15 @@
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use crate::batch::SplitBatch;
 use crate::ids::LaneId;
 use crate::pipeline::handover::Source;
 use crate::pipeline::losses::Cause;
 use crate::pipeline::losses::Loss;
+use crate::pipeline::sender::division::Division;
+use crate::pipeline::sender::payload::Payload;
 use crate::pipeline::sender::spaces::SpaceId;
 use crate::spool::Binding;
 use crate::spool::Frame;
@@ -42,6 +46,28 @@ pub struct Flight {
     pub attempts: u32,
     /// How often an answer said that the batch itself is at fault; a lost connection says nothing of it.
     pub faults: u32,
+    /// How it is sent in parts; none for a batch that is sent as it is stored.
+    pub division: Option<Box<Division>>,
+    /// The part that is sent now, where it is divided.
+    pub piece: Option<Arc<SplitBatch>>,
+    /// What was refused of it last is a report of losses: its own loss is not reported, for that report would
+    /// be refused as well, for ever.
+    pub refused_report: bool,
+}
+
+impl Flight {
+    /// What is sent of it.
+    pub fn payload(&self) -> Payload {
+        match &self.piece {
+            Some(piece) => Payload::Part(piece.clone()),
+            None => Payload::Stored(self.frame.clone()),
+        }
+    }
+
+    /// Records that have no end yet.
+    pub fn records_left(&self) -> u32 {
+        self.division.as_ref().map_or(self.frame.record_count(), |division| division.left())
+    }
 }
 
 /// A batch that was read from a spool and has no lane yet.
@@ -65,6 +91,9 @@ impl Lookahead {
             lane: None,
             attempts: 0,
             faults: 0,
+            division: None,
+            piece: None,
+            refused_report: false,
         }
     }
 }
@@ -287,30 +316,37 @@ impl Flights {
     pub fn resolve(&mut self, token: u64, resolution: Resolution) -> Option<Flight> {
         let flight = self.flights.remove(&token)?;
         self.stop_waiting(token);
+        let losses = self.losses.len();
         self.resolve_frame(flight.source, &flight.frame, resolution);
+        if flight.refused_report {
+            self.losses.truncate(losses);
+        }
         Some(flight)
     }
 
     /// Ends a frame that never became a flight.
     pub fn resolve_frame(&mut self, source: usize, frame: &Frame, resolution: Resolution) {
+        let (records, delivered, rejected) = frame.ended_in_parts();
+        let ended = delivered + rejected;
         if let Some(source) = self.sources.get_mut(source).and_then(Option::as_mut) {
             source.reader.resolve(frame, resolution);
             if let Resolution::Dropped(reason) = resolution {
                 self.losses.push(Loss {
                     instance: source.slot.instance(),
-                    first_record: frame.first_record(),
-                    count: u64::from(frame.record_count()),
+                    first_record: frame.first_record() + ended,
+                    count: records - ended,
                     cause: Cause::Dropped(reason),
                 });
             }
         }
         if source != OWN {
-            let records = u64::from(frame.record_count());
+            self.adopted_delivered += delivered;
+            self.adopted_dropped += rejected;
             match resolution {
                 Resolution::Delivered | Resolution::Unconfirmed => {
-                    self.adopted_delivered += records;
+                    self.adopted_delivered += records - ended;
                 }
-                Resolution::Dropped(_) => self.adopted_dropped += records,
+                Resolution::Dropped(_) => self.adopted_dropped += records - ended,
             }
         }
         if source == OWN {
@@ -322,6 +358,11 @@ impl Flights {
                 }
             }
         }
+    }
+
+    /// Records were lost.
+    pub fn add_loss(&mut self, loss: Loss) {
+        self.losses.push(loss);
     }
 
     /// What was lost since the last call.

@@ -9,6 +9,7 @@ use crate::ids::Moment;
 use crate::pipeline::sender::Sender;
 use crate::pipeline::sender::connection::Connection;
 use crate::pipeline::sender::connection::ConnectionError;
+use crate::pipeline::sender::flights::Flight;
 use crate::proto::fleet::Action;
 use crate::proto::fleet::Target;
 use crate::proto::kafka::client::Session;
@@ -164,9 +165,9 @@ impl Sender {
         for index in 0..self.connections.len() {
             let lane = LaneId(index as u32);
             let flights = &self.flights;
-            let frame_of = |token| flights.get(token).map(|flight| flight.frame.clone());
+            let payload_of = |token| flights.get(token).map(Flight::payload);
             let Some(connection) = self.connections[index].as_mut() else { continue };
-            if let Err(failed) = connection.write(frame_of) {
+            if let Err(failed) = connection.write(payload_of) {
                 self.fail(now, lane, &failed);
                 happened = true;
                 continue;

@@ -10,10 +10,12 @@
 //! the spaces', every one about bytes the session's; this module carries them out. A binding is stored
 //! before the first byte of its batch is sent, and a retry sends the same bytes (I4).
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::batch::Codec;
 use crate::clock::Clock;
 use crate::config::Acks;
 use crate::config::Settings;
@@ -21,9 +23,11 @@ use crate::config::SpoolOrder;
 use crate::config::TargetMode;
 use crate::ids::Moment;
 use crate::pipeline::credentials::Watch;
+use crate::pipeline::dead_letters::DeadLetters;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::handover::Source;
+use crate::pipeline::notifier::Notifier;
 use crate::pipeline::placement::Placement;
 use crate::proto::fleet;
 use crate::proto::fleet::Fleet;
@@ -31,25 +35,32 @@ use crate::stats::Counters;
 use crate::transport::Poller;
 use crate::transport::Resolver;
 
+mod announce;
 mod bind;
 mod cluster;
 mod connection;
 mod dispatch;
+mod division;
 mod flights;
 mod hosts;
 mod lanes;
 mod open;
 mod outcome;
+mod parked;
+mod parts;
+mod payload;
 mod quota;
 mod report;
 mod spaces;
 
+use announce::Announcer;
 use cluster::Inquiry;
 use connection::Connection;
 use flights::Flights;
 use flights::FreshFirst;
 use flights::OWN;
 use hosts::Hosts;
+use parked::Parked;
 use spaces::Producer;
 use spaces::Spaces;
 
@@ -63,8 +74,8 @@ const PASSES_MAX: u32 = 16;
 pub struct Parts {
     /// Our own spool.
     pub own: Source,
-    /// Where keyed records go, in Kafka mode.
-    pub placement: Option<Arc<Placement>>,
+    /// What is learned of topics.
+    pub placement: Arc<Placement>,
     /// The checked configuration.
     pub settings: Arc<Settings>,
     /// The clock.
@@ -79,13 +90,15 @@ pub struct Parts {
     pub handover: Arc<Handover>,
     /// Statistics.
     pub counters: Arc<Counters>,
+    /// Takes events.
+    pub notifier: Notifier,
     /// Seed of the random choices.
     pub seed: u64,
 }
 
 /// See the module's head.
 pub struct Sender {
-    placement: Option<Arc<Placement>>,
+    placement: Arc<Placement>,
     settings: Arc<Settings>,
     clock: Clock,
     poller: Poller,
@@ -102,6 +115,11 @@ pub struct Sender {
     flights: Flights,
     spaces: Spaces,
     tally: report::Tally,
+    announcer: Announcer,
+    parked: Parked,
+    dead_letters: DeadLetters,
+    /// Codecs that the cluster does not take.
+    refused_codecs: HashSet<Codec>,
     inquiry: Inquiry,
     resolved_at: Option<Moment>,
     /// What was read from a connection last; kept, so that it is not zeroed for each read.
@@ -114,7 +132,7 @@ impl Sender {
     pub fn new(parts: Parts) -> Self {
         let Parts { own, placement, settings, clock, poller, credentials, gate, handover, .. } =
             parts;
-        let Parts { counters, seed, .. } = parts;
+        let Parts { counters, notifier, seed, .. } = parts;
         let hosts = Hosts::new(&settings);
         let endpoints = hosts.endpoints();
         let is_idempotent = settings.session.idempotence && settings.session.acks == Acks::All;
@@ -125,6 +143,9 @@ impl Sender {
             SpoolOrder::Strict => None,
             SpoolOrder::FreshFirst => Some(FreshFirst::new(settings.spool.backlog_share)),
         };
+        let slot_dir = own.slot.spool_dir();
+        let application_dir = slot_dir.parent().unwrap_or(slot_dir);
+        let dead_letters = DeadLetters::new(application_dir, settings.spool.dead_letters_bytes_max);
         Self {
             fleet: Fleet::new(now, fleet_options(&settings), seed),
             spaces: Spaces::new(settings.target.mode, window, is_idempotent),
@@ -144,6 +165,10 @@ impl Sender {
             connections: Vec::new(),
             flights: Flights::new(own, order),
             tally: report::Tally::default(),
+            announcer: Announcer::new(notifier),
+            parked: Parked::default(),
+            dead_letters,
+            refused_codecs: HashSet::new(),
             resolved_at: None,
             read_buffer: vec![0; lanes::READ_BYTES],
             is_running: false,

@@ -20,7 +20,6 @@ use crate::proto::kafka::errors::Action;
 use crate::proto::kafka::errors::Circumstances;
 use crate::proto::kafka::errors::ErrorCode;
 use crate::proto::kafka::errors::Fate;
-use crate::spool::DropReason;
 use crate::spool::Resolution;
 
 /// Pause before a refused batch is sent to its partition again.
@@ -61,27 +60,26 @@ impl Sender {
 
     fn handle_produced(&mut self, now: Moment, lane: LaneId, produced: Produced) {
         let token = produced.token;
-        let Some(flight) = self.flights.get(token).filter(|flight| flight.lane == Some(lane))
-        else {
-            // Answered after it had moved on: the newer attempt's answer counts.
-            return;
-        };
+        self.tally.throttled_ms += produced.throttle.as_millis() as u64;
+        // An answer that comes after it had moved on does not count: the newer attempt's does.
+        let flight = self.flights.get(token).filter(|flight| flight.lane == Some(lane));
+        let Some(flight) = flight else { return };
         let faults = flight.faults;
         let numbered_by = flight.space;
         let topic = flight.frame.topic().to_owned();
         let id = self.spaces.of_partition(&topic, flight.partition);
-        let answer = match produced.outcome {
-            Outcome::Unconfirmed => {
-                return self.finish(now, lane, token, Resolution::Unconfirmed);
-            }
-            Outcome::Answered(answer) => answer,
+        let Outcome::Answered(answer) = produced.outcome else {
+            return self.finish(now, lane, token, Resolution::Unconfirmed);
         };
         let verdict = answer.error.verdict(Circumstances {
             earlier_unresolved: self.spaces.earlier_unresolved(numbered_by, token),
             log_start_offset: answer.log_start_offset,
         });
         match verdict.action {
-            Action::Acknowledge => self.finish(now, lane, token, Resolution::Delivered),
+            Action::Acknowledge => {
+                self.audit(token, id, answer.base_offset);
+                self.deliver(now, lane, token);
+            }
             Action::RetrySame { refresh_metadata }
             | Action::RetryRebindable { refresh_metadata } => {
                 if refresh_metadata {
@@ -95,7 +93,7 @@ impl Sender {
             Action::RetryThenQuarantine { retries_max } if faults < retries_max => {
                 self.blame(now, lane, token, verdict.fate);
             }
-            Action::VerifyChecksum if faults < 1 => {
+            Action::VerifyChecksum if faults < 1 && self.is_intact(token) => {
                 self.blame(now, lane, token, verdict.fate);
             }
             Action::BumpEpoch => self.bump(now, lane, token, id, &answer),
@@ -113,21 +111,45 @@ impl Sender {
                 self.close(now, lane, true);
             }
             Action::StopTopic | Action::StopTarget => {
-                self.inquiry.refresh();
+                self.stop(id);
                 self.refuse(now, lane, token, verdict.fate, RETRY_SLOWLY_AFTER);
             }
-            Action::Split => {
-                self.finish(now, lane, token, Resolution::Dropped(DropReason::TooLarge));
+            Action::VerifyChecksum if !self.is_intact(token) => {
+                self.quarantine(now, lane, token, &answer);
             }
-            Action::RetryThenQuarantine { .. }
+            // It may have been appended, so that parts of it could be there twice: it ends as a whole.
+            Action::RetryThenQuarantine { .. } => self.quarantine(now, lane, token, &answer),
+            Action::Split
             | Action::VerifyChecksum
             | Action::Quarantine
             | Action::DropRecords
             | Action::ClampTimestamps
-            | Action::ReencodeCodec => {
-                self.finish(now, lane, token, Resolution::Dropped(DropReason::Rejected));
-            }
+            | Action::ReencodeCodec => self.divide(now, lane, token, &answer, verdict.action),
         }
+    }
+
+    /// Compares where a batch was appended with what was acknowledged before: offsets of a partition only rise. One
+    /// that was sent before may have been appended then.
+    fn audit(&mut self, token: u64, id: SpaceId, base_offset: i64) {
+        let Some(flight) = self.flights.get(token) else { return };
+        if self.settings.target.mode == TargetMode::Receivers || base_offset < 0 {
+            return;
+        }
+        let records = i64::from(flight.payload().record_count());
+        let is_first_attempt = flight.attempts == 1;
+        let space = self.spaces.get(id);
+        if is_first_attempt && base_offset < space.next_offset {
+            self.tally.regressions += 1;
+            // From there on it counts anew, or every later one would be news.
+            space.next_offset = 0;
+        }
+        space.next_offset = space.next_offset.max(base_offset.saturating_add(records));
+    }
+
+    /// Nothing can be written there until somebody changes the configuration.
+    fn stop(&mut self, id: SpaceId) {
+        self.inquiry.refresh();
+        self.spaces.get(id).is_stopped = self.settings.target.mode == TargetMode::Kafka;
     }
 
     fn replace_producer(&mut self, id: SpaceId) {
@@ -145,7 +167,7 @@ impl Sender {
     }
 
     /// The batch is done with: delivered, unconfirmed or given up.
-    fn finish(&mut self, now: Moment, lane: LaneId, token: u64, resolution: Resolution) {
+    pub(super) fn finish(&mut self, now: Moment, lane: LaneId, token: u64, resolution: Resolution) {
         let is_given_up = matches!(resolution, Resolution::Dropped(_));
         if is_given_up {
             self.fleet.handle_returned(now, lane, token);
@@ -159,7 +181,8 @@ impl Sender {
     pub(super) fn settle(&mut self, token: u64, resolution: Resolution) {
         let Some(flight) = self.flights.resolve(token, resolution) else { return };
         let Some(id) = flight.space else {
-            if self.settings.target.mode == TargetMode::Kafka {
+            // A batch without a partition waits for its topic, in no space.
+            if self.settings.target.mode == TargetMode::Kafka && flight.partition >= 0 {
                 let id = self.spaces.of_partition(flight.frame.topic(), flight.partition);
                 self.spaces.get(id).let_go(token);
             }
@@ -167,6 +190,8 @@ impl Sender {
         };
         let space = self.spaces.get(id);
         space.let_go(token);
+        // The next batch finds out again.
+        space.is_stopped = false;
         space.unacknowledged_bytes =
             space.unacknowledged_bytes.saturating_sub(flight.frame.bytes());
         if let Some(sequences) = &mut space.sequences {
@@ -192,6 +217,10 @@ impl Sender {
     /// The batch goes to its partition again, at `resend_at` at the earliest; in Kafka mode.
     fn put_back(&mut self, token: u64, fate: Fate, resend_at: Moment) {
         let Some(flight) = self.flights.get_mut(token) else { return };
+        if flight.partition < 0 {
+            // It waits for its topic, and was never sent.
+            return;
+        }
         flight.lane = None;
         let topic = flight.frame.topic().to_owned();
         let numbered_by = flight.space;

@@ -21,6 +21,10 @@ use crate::stats::SenderStats;
 pub struct Tally {
     /// Attempts beyond the first.
     pub retries: u64,
+    /// Acknowledgements at offsets that were acknowledged before.
+    pub regressions: u64,
+    /// Milliseconds of silence that brokers asked for.
+    pub throttled_ms: u64,
     /// All slots of the dead were given to us.
     pub adoption_seen: bool,
     rebinds: u64,
@@ -54,10 +58,12 @@ impl Sender {
         let (damages, errors) = self.flights.take_troubles();
         for loss in self.flights.take_losses() {
             self.handover.add_loss(loss);
+            self.announcer.announce_loss(loss);
         }
         self.counters.batch.spool_damages.add(damages);
         self.counters.batch.spool_errors.add(errors);
         let stats = self.figures();
+        self.announcer.announce_receivers(&stats.receivers);
         *self.counters.sender() = stats;
         if let Some(through) = self.flights.resolved_through() {
             self.gate.resolve(through);
@@ -68,6 +74,8 @@ impl Sender {
         let (adopted_delivered, adopted_dropped) = self.flights.adopted_ended();
         let mut stats = SenderStats {
             retries: self.tally.retries,
+            acknowledgement_regressions: self.tally.regressions,
+            throttled_ms: self.tally.throttled_ms,
             rebinds: self.tally.rebinds,
             discovery_failures: self.hosts.failures(),
             adoption_done: self.tally.adoption_seen,

@@ -52,12 +52,16 @@ pub struct Space {
     pub leader_epoch: i32,
     /// The numbers; none before the first batch, or where batches are not numbered.
     pub sequences: Option<SequenceSpace>,
+    /// Behind the highest offset that was acknowledged here; in Kafka mode.
+    pub next_offset: i64,
     /// Bytes bound here that are not acknowledged.
     pub unacknowledged_bytes: u64,
     /// Nothing is sent again before this moment.
     pub resend_at: Option<Moment>,
     /// The producer id is of no use here any more.
     pub wants_new_producer: bool,
+    /// The cluster forbids or cannot take what goes here until somebody changes that.
+    pub is_stopped: bool,
     /// Batches that go to this partition before any new one, oldest first: those that an earlier
     /// process bound (sent one at a time, under their old numbers), those that are bound to the partition by a key
     /// and found it closed, and, where batches are not numbered, those that were refused.
@@ -141,6 +145,12 @@ impl Spaces {
     /// How many partitions the topic has, once that is known.
     pub fn partition_count(&self, topic: &str) -> Option<NonZeroU32> {
         self.partition_counts.get(topic).copied()
+    }
+
+    /// Whether any partition of the topic has a leader and is not stopped.
+    pub fn is_writable(&self, topic: &str) -> bool {
+        let is_open = |space: &Space| space.leader.is_some() && !space.is_stopped;
+        self.list.iter().any(|space| space.topic == topic && is_open(space))
     }
 
     /// The spaces that may take a new batch of `records` records now; in Kafka mode those with a leader.
@@ -245,9 +255,11 @@ impl Spaces {
             leader: None,
             leader_epoch: -1,
             sequences: None,
+            next_offset: 0,
             unacknowledged_bytes: 0,
             resend_at: None,
             wants_new_producer: false,
+            is_stopped: false,
             held: VecDeque::new(),
             used_at: 0,
         });

@@ -239,6 +239,36 @@ impl SequenceSpace {
         Ok(())
     }
 
+    /// The broker has the first `records` records of the batch and nothing behind them: the rest goes on under
+    /// the sequences that follow. All of them: as [`acknowledge`](Self::acknowledge).
+    pub fn advance(&mut self, batch: u64, records: u32) -> Result<(), UnknownBatch> {
+        let entry = self.entry(batch)?;
+        let count = i32::try_from(records).unwrap_or(i32::MAX).min(entry.records);
+        entry.records -= count;
+        entry.binding.base_sequence += count;
+        entry.state = State::NotAppended;
+        entry.doubted = false;
+        if entry.records == 0 { self.acknowledge(batch) } else { Ok(()) }
+    }
+
+    /// So many records of the batch, of which nothing is appended, are left out for good: their sequences go to
+    /// what follows. Where other batches have sequences behind them, the epoch has to be bumped.
+    pub fn omit(&mut self, batch: u64, records: u32) -> Result<(), UnknownBatch> {
+        let is_last = self.unresolved.back().is_some_and(|last| last.batch == batch);
+        let entry = self.entry(batch)?;
+        let count = i32::try_from(records).unwrap_or(i32::MAX).min(entry.records);
+        entry.records -= count;
+        entry.state = State::NotAppended;
+        entry.doubted = false;
+        let is_gone = entry.records == 0;
+        if is_last && !self.bump_needed {
+            self.next_sequence -= count;
+        } else {
+            self.bump_needed = true;
+        }
+        if is_gone { self.remove(batch) } else { Ok(()) }
+    }
+
     /// The broker sees a gap that we cannot explain, or forgot us: the epoch has to be bumped.
     pub fn require_bump(&mut self) {
         self.bump_needed = true;

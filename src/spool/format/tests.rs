@@ -6,6 +6,7 @@ use super::*;
 use proptest::prelude::*;
 
 use crate::spool::types::Binding;
+use crate::spool::types::Part;
 
 const ADDRESS: Address = Address { instance: InstanceId([0xab; 16]), segment: 3 };
 
@@ -47,22 +48,22 @@ fn golden_segment_header() {
     let expected = [
         "4c44534547303031", // magic
         "CRC",
-        "01000000",
+        "02000000",
         "abababababababababababababababab",
         "0300000000000000",
         "0000400000000000",
         "00000000000000000000000000000000",
     ];
     assert_eq!(hex(&bytes), expected.concat().replace("CRC", &hex(&bytes[8..12])));
-    assert_eq!(u32_at(&bytes, 8), 0xc437_edc9);
+    assert_eq!(u32_at(&bytes, 8), 0x2d68_86c6);
     assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
 
     let mut other = bytes;
-    other[12] = 2;
+    other[12] = 3;
     assert_eq!(SegmentHeader::decode(&other), Err(SegmentHeaderFault::Damaged));
     let crc = checksum::crc32c(&other[12..]);
     other[8..12].copy_from_slice(&crc.to_le_bytes());
-    assert_eq!(SegmentHeader::decode(&other), Err(SegmentHeaderFault::Version(2)));
+    assert_eq!(SegmentHeader::decode(&other), Err(SegmentHeaderFault::Version(3)));
 }
 
 #[test]
@@ -149,14 +150,23 @@ fn golden_binding() {
         partition: -1,
         batch_crc: 0x33,
         sequence_space: 0x44,
+        part: Part { first: 0x55, count: 0x66, rejected: 0x77, rewrite: 0x88, time_ms: -9 },
     };
     let words = encode_binding(&ADDRESS, 4224, 6, &binding);
-    assert_eq!(words[1..], [0x11, 0x0000_0022_0000_fffe, 0x0000_0033_ffff_ffff, 0x44, 0]);
+    let expected = [
+        0x11,
+        0x0000_0022_0088_fffe,
+        0x0000_0033_ffff_ffff,
+        0x0000_0066_0000_0055,
+        0x0000_0077_0000_0044,
+        0xffff_ffff_ffff_fff7,
+    ];
+    assert_eq!(words[1..], expected);
     assert_eq!(words[0] & 0xffff_ffff, 6);
-    assert_eq!(words[0] >> 32, 0x018b_6b16);
+    assert_eq!(words[0] >> 32, 0x4693_8434);
     assert_eq!(decode_binding(&ADDRESS, 4224, &words), Some((6, binding)));
     assert_eq!(decode_binding(&ADDRESS, 4288, &words), None, "the address is covered");
-    assert_eq!(decode_binding(&ADDRESS, 4224, &[0; 6]), None, "an empty slot");
+    assert_eq!(decode_binding(&ADDRESS, 4224, &[0; 7]), None, "an empty slot");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::spool::format::ALIGNMENT;
 use crate::spool::format::Address;
 use crate::spool::format::FRAME_HEADER_BYTES;
 use crate::spool::types::Binding;
+use crate::spool::types::Part;
 
 /// Where a segment's word `committed` lies, see [`committed_word`].
 pub const COMMITTED: usize = 64;
@@ -18,8 +19,11 @@ pub const FRAME_STATE: usize = FRAME_HEADER_BYTES;
 /// Where a frame's two binding slots lie, from the frame's start.
 pub const FRAME_BINDINGS: [usize; 2] = [FRAME_STATE + 16, FRAME_STATE + 16 + BINDING_BYTES];
 
+/// How many words a binding slot has.
+pub const BINDING_WORDS: usize = 7;
+
 /// Length of a binding slot.
-pub const BINDING_BYTES: usize = 48;
+pub const BINDING_BYTES: usize = 8 * BINDING_WORDS;
 
 /// The value of a segment's word `committed` for `bytes` of whole groups, counted from
 /// `DATA_START`: their number of [`ALIGNMENT`] units in the low half, its complement in the high
@@ -36,21 +40,23 @@ pub fn committed_bytes(word: u64) -> Option<usize> {
     ((word >> 32) as u32 == !units).then_some(units as usize * ALIGNMENT)
 }
 
-/// The six words of a binding slot; the first one, with generation and checksum, is stored last.
+/// The words of a binding slot; the first one, with generation and checksum, is stored last.
 pub fn encode_binding(
     address: &Address,
     offset: usize,
     generation: u32,
     binding: &Binding,
-) -> [u64; 6] {
+) -> [u64; BINDING_WORDS] {
     let epoch = u64::from(binding.epoch.cast_unsigned());
+    let rewrite = u64::from(binding.part.rewrite) << 16;
     let mut words = [
         0,
         binding.producer_id.cast_unsigned(),
-        epoch | u64::from(binding.base_sequence.cast_unsigned()) << 32,
+        epoch | rewrite | u64::from(binding.base_sequence.cast_unsigned()) << 32,
         u64::from(binding.partition.cast_unsigned()) | u64::from(binding.batch_crc) << 32,
-        binding.sequence_space,
-        0,
+        u64::from(binding.part.first) | u64::from(binding.part.count) << 32,
+        u64::from(binding.sequence_space) | u64::from(binding.part.rejected) << 32,
+        binding.part.time_ms.cast_unsigned(),
     ];
     let crc = binding_crc(address, offset, generation, &words);
     words[0] = u64::from(generation) | u64::from(crc) << 32;
@@ -62,7 +68,7 @@ pub fn encode_binding(
 pub fn decode_binding(
     address: &Address,
     offset: usize,
-    words: &[u64; 6],
+    words: &[u64; BINDING_WORDS],
 ) -> Option<(u32, Binding)> {
     let generation = words[0] as u32;
     if (words[0] >> 32) as u32 != binding_crc(address, offset, generation, words) {
@@ -74,12 +80,19 @@ pub fn decode_binding(
         base_sequence: ((words[2] >> 32) as u32).cast_signed(),
         partition: (words[3] as u32).cast_signed(),
         batch_crc: (words[3] >> 32) as u32,
-        sequence_space: words[4],
+        sequence_space: words[5] as u32,
+        part: Part {
+            first: words[4] as u32,
+            count: (words[4] >> 32) as u32,
+            rejected: (words[5] >> 32) as u32,
+            rewrite: (words[2] >> 16) as u16,
+            time_ms: words[6].cast_signed(),
+        },
     };
     Some((generation, binding))
 }
 
-fn binding_crc(address: &Address, offset: usize, generation: u32, words: &[u64; 6]) -> u32 {
+fn binding_crc(address: &Address, offset: usize, generation: u32, words: &[u64]) -> u32 {
     let crc = checksum::extend(address.crc(offset), &generation.to_le_bytes());
     words[1..].iter().fold(crc, |crc, word| checksum::extend(crc, &word.to_le_bytes()))
 }

@@ -179,7 +179,7 @@ impl Reader {
             tracked.unresolved.add(&amount(&frame));
             return Some(frame);
         }
-        count(&mut tracked.tally, state, u64::from(header.record_count));
+        count(&mut tracked.tally, state, &frame);
         None
     }
 

@@ -171,6 +171,7 @@ fn bindings_survive_and_the_newest_holds() {
         partition: 5,
         batch_crc: 0xdead_beef,
         sequence_space: 9,
+        part: Part::default(),
     };
     for sequence in 0..5 {
         reader.bind(&frames[0], &binding(sequence)).unwrap();
@@ -193,6 +194,51 @@ fn bindings_survive_and_the_newest_holds() {
     reader.resolve(&frames[0], Resolution::Delivered);
     let error = reader.bind(&frames[0], &binding(6)).unwrap_err();
     assert!(matches!(error, SpoolError::Resolved { .. }), "{error}");
+}
+
+#[test]
+fn a_frame_that_ended_in_parts_is_counted_by_part_also_after_a_crash() {
+    let dir = private_dir().unwrap();
+    let (mut writer, mut reader) = create(dir.path(), INSTANCE, &options(4)).unwrap();
+    commit(&mut writer, &[], &[(10, 10), (10, 10), (10, 10)]).unwrap();
+    writer.publish();
+    let frames = drain(&mut reader);
+    let ends = [
+        (Part { first: 6, rejected: 2, ..Part::default() }, Resolution::Delivered),
+        (
+            Part { first: 9, rejected: 0, ..Part::default() },
+            Resolution::Dropped(DropReason::TooLarge),
+        ),
+        // What no sender of ours writes takes nothing from the account.
+        (
+            Part { first: 99, rejected: 999, ..Part::default() },
+            Resolution::Dropped(DropReason::Quota),
+        ),
+    ];
+    for (frame, (part, resolution)) in frames.iter().zip(ends) {
+        let binding = Binding {
+            producer_id: 77,
+            epoch: 3,
+            base_sequence: 0,
+            partition: 5,
+            batch_crc: 0,
+            sequence_space: 0,
+            part,
+        };
+        reader.bind(frame, &binding).unwrap();
+        reader.resolve(frame, resolution);
+        assert_conserved(&reader);
+    }
+    let crashed = copy_dir(dir.path());
+    let mut recovered = recover(crashed.path(), &options(4)).unwrap();
+    assert!(recovered.reader.next().is_none());
+    for reader in [&reader, &recovered.reader] {
+        let totals = reader.totals();
+        let dropped = [DropReason::Rejected, DropReason::TooLarge, DropReason::Quota];
+        let dropped = dropped.map(|reason| totals.dropped[reason as usize]);
+        assert_eq!((totals.delivered, dropped), (8 + 9, [2 + 10, 1, 0]));
+        assert_conserved(reader);
+    }
 }
 
 #[test]

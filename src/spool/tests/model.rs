@@ -187,6 +187,7 @@ impl Model {
             partition: 2,
             batch_crc: 0x1234_5678,
             sequence_space: 3,
+            part: Part::default(),
         };
         let frame = self.open[index.index(self.open.len())].clone();
         self.reader.bind(&frame, &binding).unwrap();

@@ -14,6 +14,7 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use crate::own_thread;
 use crate::transport::host::HostError;
 use crate::transport::poller::Waker;
 
@@ -117,9 +118,10 @@ impl Discovery {
     pub fn start(source: Box<dyn Source>, interval: Duration, waker: Waker) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
         let state = shared.clone();
-        std::thread::Builder::new()
-            .name("logdrive-discover".to_owned())
-            .spawn(move || ask_all(&state, source, interval, &waker))?;
+        std::thread::Builder::new().name("logdrive-discover".to_owned()).spawn(move || {
+            own_thread::mark(true);
+            ask_all(&state, source, interval, &waker);
+        })?;
         Ok(Self { shared })
     }
 

@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 use zookeeper_client::Client;
 use zookeeper_client::Error;
 
+use crate::own_thread;
 use crate::transport::discovery::DiscoveryError;
 use crate::transport::discovery::HOSTS_MAX;
 use crate::transport::discovery::Hosts;
@@ -43,6 +44,8 @@ impl ZooKeeperSource {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("logdrive-zk")
+            // The client library says what it does by `tracing`.
+            .on_thread_start(|| own_thread::mark(true))
             .enable_time()
             .build()?;
         let place = |(host, port): &(String, u16)| match host.contains(':') {

@@ -8,12 +8,17 @@
 //	create TOPIC PARTITIONS [NAME=VALUE ...]
 //	fault CODE COUNT [KEY]   the next COUNT requests with api key KEY (0, Produce) fail with this error code
 //	hits                     how many requests the faults failed so far
+//	poison CODE NAMED TEXT   a batch that holds TEXT (uncompressed) fails with this code from now on and is not
+//	                         appended; with NAMED 1 the answer names its first record with TEXT
+//	limit BYTES              a batch of more bytes fails with MESSAGE_TOO_LARGE from now on
 //	move TOPIC PARTITION NODE
 //	leader TOPIC PARTITION
 package main
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -47,6 +52,49 @@ func pairs(arguments []string) map[string]string {
 	return settings
 }
 
+// refuse has every batch judged before kfake sees it: an error code, and the record at fault or -1.
+func (p *peer) refuse(judge func(batch []byte) (int16, int32)) {
+	p.cluster.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		p.cluster.KeepControl()
+		produce := request.(*kmsg.ProduceRequest)
+		response := produce.ResponseKind().(*kmsg.ProduceResponse)
+		refused := false
+		for _, topic := range produce.Topics {
+			answer := kmsg.NewProduceResponseTopic()
+			answer.Topic, answer.TopicID = topic.Topic, topic.TopicID
+			for _, partition := range topic.Partitions {
+				one := kmsg.NewProduceResponseTopicPartition()
+				one.Partition, one.BaseOffset = partition.Partition, -1
+				var record int32
+				one.ErrorCode, record = judge(partition.Records)
+				if record >= 0 {
+					named := kmsg.NewProduceResponseTopicPartitionErrorRecord()
+					named.RelativeOffset = record
+					one.ErrorRecords = append(one.ErrorRecords, named)
+				}
+				refused = refused || one.ErrorCode != 0
+				answer.Partitions = append(answer.Partitions, one)
+			}
+			response.Topics = append(response.Topics, answer)
+		}
+		return response, nil, refused
+	})
+}
+
+// recordAt is the index of the record of an uncompressed batch that holds the byte at this place.
+func recordAt(batch []byte, place int) int32 {
+	const header = 61
+	at := header
+	for index := int32(0); at < len(batch); index++ {
+		length, width := binary.Varint(batch[at:])
+		at += width + int(length)
+		if place < at {
+			return index
+		}
+	}
+	return -1
+}
+
 func (p *peer) obey(command string, arguments []string) (answer string, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -72,6 +120,28 @@ func (p *peer) obey(command string, arguments []string) (answer string, err erro
 			Err:      fault,
 			Count:    number(arguments[1]),
 		}))
+		return "", nil
+	case "poison":
+		code, named, text := int16(number(arguments[0])), arguments[1] == "1", []byte(arguments[2])
+		p.refuse(func(batch []byte) (int16, int32) {
+			at := bytes.Index(batch, text)
+			if at < 0 {
+				return 0, -1
+			}
+			if !named {
+				return code, -1
+			}
+			return code, recordAt(batch, at)
+		})
+		return "", nil
+	case "limit":
+		limit := number(arguments[0])
+		p.refuse(func(batch []byte) (int16, int32) {
+			if len(batch) > limit {
+				return kerr.MessageTooLarge.Code, -1
+			}
+			return 0, -1
+		})
 		return "", nil
 	case "hits":
 		hits := 0

@@ -9,10 +9,38 @@ static logdrive_config *config;
 static logdrive_client *client;
 static logdrive_logger *logger;
 
+static int freed;
+
+static void count_freed(void *user_data) {
+  CHECK(user_data == &freed);
+  freed++;
+}
+
+static void told(const logdrive_event *event, void *user_data) {
+  CHECK(event->struct_size >= sizeof *event && event->text != NULL && user_data == &freed);
+}
+
+static void callbacks(void) {
+  CHECK_CODE(logdrive_config_on_event(NULL, told, &freed, count_freed), INVALID);
+  CHECK_CODE(logdrive_config_on_event((logdrive_config *)(void *)&freed, told, &freed, count_freed), INVALID);
+  CHECK(freed == 2);
+  CHECK_CODE(logdrive_config_on_event(config, told, &freed, count_freed), LOGDRIVE_OK);
+  CHECK(freed == 2);
+  /* Replaced, then taken back: each is freed when nobody can call it any more. */
+  CHECK_CODE(logdrive_config_on_event(config, told, &freed, NULL), LOGDRIVE_OK);
+  CHECK(freed == 3);
+  CHECK_CODE(logdrive_config_on_event(config, told, &freed, count_freed), LOGDRIVE_OK);
+  CHECK_CODE(logdrive_config_on_event(config, NULL, NULL, NULL), LOGDRIVE_OK);
+  CHECK(freed == 4);
+  CHECK_CODE(logdrive_config_on_event(config, NULL, &freed, count_freed), LOGDRIVE_OK);
+  CHECK(freed == 5);
+}
+
 static void configuration(const char *url) {
   logdrive_client *none = NULL;
   char small[8];
   config = logdrive_config_new();
+  callbacks();
   CHECK_CODE(logdrive_config_set(NULL, "name", "x", error, sizeof error), INVALID);
   CHECK_CODE(logdrive_config_set(config, NULL, "x", error, sizeof error), INVALID);
   CHECK(strstr(error, "name is NULL") != NULL);
@@ -204,6 +232,11 @@ static void sites_and_stats(void) {
   CHECK_CODE(logdrive_get_stats(NULL, &stats), INVALID);
   CHECK_CODE(logdrive_get_stats(client, &stats), LOGDRIVE_OK);
   CHECK(stats.struct_size == sizeof stats && stats.refused > 0 && stats.panics == 0);
+  /* As a program with the first header has it: nothing behind its members is touched. */
+  memset(&stats, 0xff, sizeof stats);
+  stats.struct_size = offsetof(logdrive_stats, events_lost);
+  CHECK_CODE(logdrive_get_stats(client, &stats), LOGDRIVE_OK);
+  CHECK(stats.panics == 0 && stats.events_lost == UINT64_MAX);
   memset(&newer, 0xff, sizeof newer);
   newer.known.struct_size = sizeof newer;
   CHECK_CODE(logdrive_get_stats(client, &newer.known), LOGDRIVE_OK);
@@ -217,7 +250,9 @@ static void sites_and_stats(void) {
 
 static void closed(void) {
   logdrive_logger *found = NULL;
-  logdrive_stats stats = {sizeof stats, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+  logdrive_stats stats;
+  memset(&stats, 0, sizeof stats);
+  stats.struct_size = sizeof stats;
   CHECK_CODE(logdrive_config_free(config), LOGDRIVE_OK);
   CHECK_CODE(logdrive_config_free(config), LOGDRIVE_CLOSED);
   CHECK_CODE(logdrive_config_set(config, "linger", "1ms", NULL, 0), LOGDRIVE_CLOSED);

@@ -12,8 +12,11 @@ namespace {
 
 enum class color : unsigned char { red = 3 };
 
-#if defined(__cpp_lib_format)
+#if defined(LOGDRIVE_USE_FMT) || defined(__cpp_lib_format)
+#define HAS_FORMAT 1
 struct throws {};
+#elif defined(NEEDS_FORMAT)
+#error "this compiler was chosen for its <format>"
 #endif
 
 void moves(const char *url) {
@@ -39,10 +42,22 @@ void moves(const char *url) {
 
 }  // namespace
 
-#if defined(__cpp_lib_format)
+#if defined(LOGDRIVE_USE_FMT)
+template <>
+struct fmt::formatter<throws> : fmt::formatter<int> {
+  template <class Context>
+  auto format(throws, Context &) const -> typename Context::iterator {
+    throw 1;
+  }
+};
+#elif defined(HAS_FORMAT)
 template <>
 struct std::formatter<throws> : std::formatter<int> {
-  auto format(throws, std::format_context &) const -> std::format_context::iterator { throw 1; }
+  // A template, since the output is whatever the library formats into.
+  template <class Context>
+  auto format(throws, Context &) const -> typename Context::iterator {
+    throw 1;
+  }
 };
 #endif
 
@@ -65,7 +80,7 @@ int main(int count, char **arguments) {
         CHECK(log.log_keyed(logdrive::severity::error, "key", owned) == LOGDRIVE_OK);
         LOGDRIVE_INFO(log.handle(), "macro %d", i);
       }
-#if defined(__cpp_lib_format)
+#if defined(HAS_FORMAT)
       using logdrive::severity;
       CHECK(log.format(severity::info, "{} and {}", 1, owned) == LOGDRIVE_OK);
       CHECK(log.format(severity::info, "{}", std::string(5000, 'x')) == LOGDRIVE_OK);

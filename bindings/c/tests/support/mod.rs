@@ -89,12 +89,15 @@ pub fn compile_with(name: &str, source: &str, options: &[&str], dir: &Path) -> P
     let program = dir.join(source.replace(['/', '.'], "-"));
     let library = library();
     let mut compiler = compiler(name);
+    let (libraries, options): (Vec<&str>, Vec<&str>) =
+        options.iter().copied().partition(|option| option.starts_with("-l"));
     compiler.args([standard, "-D_GNU_SOURCE=1", "-g", "-O1"]).args(options);
     let folder =
         if source.starts_with("examples/") { root().into() } else { package().join("tests") };
     compiler.arg(folder.join(source)).arg("-o").arg(&program);
     compiler.arg(&library).arg(format!("-Wl,-rpath,{}", profile_dir().display()));
-    compiler.args(["-pthread", "-ldl"]);
+    // Behind the source, which needs them.
+    compiler.args(libraries).args(["-pthread", "-ldl"]);
     let output = compiler.output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{compiler:?}: {text}");
@@ -113,6 +116,24 @@ pub fn soname() -> String {
     let text = String::from_utf8(output.stdout).unwrap();
     let line = text.lines().find(|line| line.contains("SONAME")).unwrap();
     line.split(['[', ']']).nth(1).unwrap().to_owned()
+}
+
+/// Waits until `is_met`; fails after a minute, naming what was waited for.
+pub fn wait_until(what: &str, mut is_met: impl FnMut() -> bool) {
+    // Not by a clock: those are `logdrive::clock`'s alone.
+    for _ in 0..12_000 {
+        if is_met() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    panic!("not within a minute: {what}");
+}
+
+/// What pkg-config says of a package, as words for a compiler; fails where it is not installed.
+pub fn package_flags(package: &str) -> Vec<String> {
+    let text = succeed(Command::new("pkg-config").args(["--cflags", "--libs", package]));
+    text.split_whitespace().map(str::to_owned).collect()
 }
 
 /// Runs a command to its end; fails with what it wrote where its status is not 0.
@@ -146,13 +167,29 @@ pub struct Receiver {
 impl Receiver {
     pub fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let (child, address) = Self::spawn("127.0.0.1:0", dir.path());
+        Self { child, address, dir }
+    }
+
+    /// Starts it again at its old address, as after a crash.
+    pub fn start_again(&mut self) {
+        (self.child, _) = Self::spawn(&self.address, self.dir.path());
+    }
+
+    fn spawn(listen: &str, dir: &Path) -> (Child, String) {
         let mut command = Command::new(tool());
-        command.args(["receive", "--listen", "127.0.0.1:0", "--dir"]).arg(dir.path().join("in"));
+        command.args(["receive", "--listen", listen, "--dir"]).arg(dir.join("in"));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("listening on ").unwrap().to_owned();
-        Self { child, address, dir }
+        (child, address)
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// A URL for a program whose files lie in the receiver's directory, apart from other tests.

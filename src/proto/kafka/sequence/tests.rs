@@ -119,6 +119,72 @@ fn the_epoch_is_bumped_before_a_sequence_would_wrap() {
     assert_eq!(space.assign(1, 1), Ok(binding(1, 0)));
 }
 
+/// Scenario 23: ten starts near the end of the sequences, ten thousand records over each.
+#[test]
+fn ten_thousand_records_over_the_end_of_an_epoch_are_numbered_without_a_gap() {
+    for distance in [0, 1, 2, 99, 100, 101, 1_000, 5_000, 9_999, 10_000] {
+        let mut space = space();
+        space.assign(0, (i32::MAX - distance) as u32).unwrap();
+        space.acknowledge(0).unwrap();
+        let (mut epoch, mut next) = (0, i32::MAX - distance);
+        let mut sizes = [100, 1, 37, 256, 6].iter().cycle();
+        let (mut batch, mut numbered) = (0, 0);
+        while numbered < 10_000 {
+            let records = *sizes.next().unwrap();
+            batch += 1;
+            let bound = match space.assign(batch, records) {
+                Ok(bound) => bound,
+                Err(AssignError::BumpNeeded) => {
+                    assert_eq!(space.bump(), Ok(vec![]), "nothing is unresolved");
+                    (epoch, next) = (epoch + 1, 0);
+                    space.assign(batch, records).unwrap()
+                }
+                Err(other) => panic!("{distance}: {other}"),
+            };
+            assert_eq!(bound, binding(epoch, next), "{distance}");
+            space.acknowledge(batch).unwrap();
+            // The last sequence of a batch is below the end, so it is never wrapped.
+            next += records as i32;
+            numbered += records;
+        }
+        assert_eq!(epoch, i16::from(distance < 10_000), "{distance}");
+    }
+}
+
+#[test]
+fn a_batch_goes_on_in_parts_under_the_sequences_that_it_has() {
+    let mut space = space();
+    space.assign(0, 10).unwrap();
+    space.assign(1, 5).unwrap();
+    space.reject_for_good(0).unwrap();
+    space.reject_out_of_order(1).unwrap();
+    assert_eq!(space.next_resend(), Some((0, binding(0, 0))), "its first part");
+    space.advance(0, 4).unwrap();
+    assert_eq!(space.next_resend(), Some((0, binding(0, 4))), "the rest of it, before 1");
+    space.advance(0, 6).unwrap();
+    assert_eq!(space.next_resend(), Some((1, binding(0, 10))));
+    space.acknowledge(1).unwrap();
+    assert_eq!(space.assign(2, 1), Ok(binding(0, 15)));
+}
+
+#[test]
+fn what_is_left_out_of_a_batch_leaves_no_gap() {
+    let mut space = space();
+    space.assign(0, 10).unwrap();
+    space.omit(0, 1).unwrap();
+    assert_eq!(space.next_resend(), Some((0, binding(0, 0))), "nobody has a later sequence");
+    space.advance(0, 9).unwrap();
+    assert_eq!(space.assign(1, 3), Ok(binding(0, 9)));
+    assert_eq!(space.assign(2, 3), Ok(binding(0, 12)));
+    space.omit(1, 1).unwrap();
+    assert!(!space.bump_ready(), "2 is in flight under a later sequence");
+    space.reject_out_of_order(2).unwrap();
+    assert_eq!(space.bump(), Ok(vec![(1, binding(1, 0)), (2, binding(1, 2))]));
+    space.omit(1, 2).unwrap();
+    assert_eq!(space.bump(), Ok(vec![(2, binding(2, 0))]), "nothing of 1 is left");
+    assert_eq!(space.omit(1, 1), Err(UnknownBatch(1)));
+}
+
 #[test]
 fn the_last_epoch_asks_for_a_new_producer_id() {
     let mut space = SequenceSpace::new(4000, i16::MAX, 5);
