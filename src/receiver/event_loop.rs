@@ -8,8 +8,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
-use std::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +24,6 @@ use crate::inspect::layout;
 use crate::proto::kafka::broker::Broker;
 use crate::proto::kafka::broker::BrokerError;
 use crate::proto::kafka::wire::frame::FrameError;
-use crate::receiver::ReceiverError;
 use crate::receiver::connection::Arrived;
 use crate::receiver::connection::Connection;
 use crate::receiver::connection::Received;
@@ -40,10 +37,10 @@ use crate::receiver::slab::Slab;
 use crate::receiver::stats;
 use crate::receiver::stats::Counters;
 use crate::receiver::stats::Refusal;
-use crate::receiver::store::StoreError;
 use crate::transport::Socket;
 
 mod held;
+mod supervised;
 
 pub(crate) const WAKE: Token = Token(0);
 const LISTEN: Token = Token(1);
@@ -55,9 +52,6 @@ const READS_PER_TURN: usize = 4;
 /// How often deadlines are looked at while one is near, and while all connections are idle.
 const FAST_TICK: Duration = Duration::from_millis(100);
 const SLOW_TICK: Duration = Duration::from_secs(1);
-
-/// Pause after a caught panic, so that one that comes back at once does not burn a core.
-const PAUSE_AFTER_PANIC: Duration = Duration::from_millis(100);
 
 /// Why a connection ends.
 enum End {
@@ -129,40 +123,6 @@ impl EventLoop {
             next_sync: None,
             accept_again: false,
         })
-    }
-
-    /// Runs until it is told to stop, then answers what it has, within the deadline given with it. A panic is
-    /// counted and ends all connections; the loop starts over with what is in the files. Fails when readiness
-    /// events are refused, or the files cannot be read after a panic.
-    pub fn run_supervised(mut self) -> Result<(), ReceiverError> {
-        loop {
-            // Unwind safety: what a panic may have left half done is dropped, or read anew from the files.
-            match catch_unwind(AssertUnwindSafe(|| self.run())) {
-                Ok(ended) => {
-                    let now = self.clock.moment();
-                    let deadline = self.control.stop_by().unwrap_or(now);
-                    self.service.stop(deadline.since(now));
-                    return Ok(ended?);
-                }
-                Err(_panic) => {
-                    stats::add(&self.counters.panics, 1);
-                    self.start_over()?;
-                    std::thread::sleep(PAUSE_AFTER_PANIC);
-                }
-            }
-        }
-    }
-
-    fn start_over(&mut self) -> Result<(), StoreError> {
-        self.connections = Slab::new();
-        self.ready.clear();
-        self.holding.clear();
-        self.count_open();
-        let now = self.clock.moment();
-        // Edges that came while nobody looked are lost: what waits is accepted at the next tick.
-        self.accept_again = true;
-        (self.next_tick, self.next_sync) = (Some(now), None);
-        self.service.start_over(&self.options, now)
     }
 
     fn run(&mut self) -> io::Result<()> {
