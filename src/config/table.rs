@@ -138,7 +138,8 @@ options! {
         /// the backlog is delivered; `fresh_first` what was logged lately, while the backlog (what
         /// waited for more than one to two seconds, and what dead processes left) gets
         /// `spool.backlog_share`. The order of records is then given up between the two, also
-        /// within a thread, a key or a partition, and kept within each.
+        /// within a thread, a key or a partition, and kept within each. Batches of Kafka that were read
+        /// already and wait for their partition's leader or their topic go before both.
         order: SpoolOrder = ("spool.order", "strict", choice(SpoolOrder::NAMES));
         /// Percentage of the batches that the backlog gets with `spool.order=fresh_first` while there
         /// are fresh records too. What one of the two does not use is the other's.
