@@ -108,6 +108,8 @@ impl StartError {
 
 /// See the module's head.
 pub struct Pipeline {
+    /// As tools print it.
+    instance: String,
     registry: Arc<Registry>,
     clock: Clock,
     gate: Arc<Gate>,
@@ -230,6 +232,7 @@ impl Pipeline {
             sender: sender_waker.clone(),
             notifier: notifier.clone(),
         });
+        let instance = slot.instance().to_string();
         let sender = Sender::new(sender::Parts {
             seed: u64::from_le_bytes(slot.instance().0[..8].try_into().unwrap_or_default()),
             own: Source { reader, writer: None, slot },
@@ -252,6 +255,7 @@ impl Pipeline {
             threads.start();
         }
         Self {
+            instance,
             registry: Arc::new(registry),
             clock,
             gate,
@@ -293,6 +297,7 @@ impl Pipeline {
         sender.stored += accepted.saturating_sub(committed);
         sender.adoption_done = self.adoption_done();
         Snapshot {
+            instance: self.instance.clone(),
             accepted,
             loss_reports: batch.loss_reports.value(),
             refused: Refusal::ALL
