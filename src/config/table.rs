@@ -228,7 +228,8 @@ options! {
         /// First pause before a failed endpoint is tried again. Pauses double up to `backoff.max`,
         /// each drawn at random from the whole span, and start anew after an acknowledgement.
         backoff_min: Duration = ("backoff.min", "100ms", duration(1, 60_000));
-        /// Longest pause before a failed endpoint is tried again. Not below `backoff.min`.
+        /// Longest pause before a failed endpoint is tried again. Not below `backoff.min`. While
+        /// others take batches it is `rebind.interval`, where that is shorter.
         backoff_max: Duration = ("backoff.max", "10s", duration(1, 3_600_000));
         /// Connection attempts at the same time, so that an outage of many receivers does not end
         /// in a storm.
