@@ -198,7 +198,8 @@ impl Config {
     /// caught and counted. It is called in bursts, at most ten in a second. Closing the client waits for it
     /// until its deadline, at least a second for a call that is under way, and no call begins after that.
     /// A clone of the client that the callback owns keeps the client open until it is closed by hand. A
-    /// forked child calls it only for a pipeline of its own, which its first record starts.
+    /// forked child calls it only for a pipeline of its own. Nothing is told before the first record, which starts the
+    /// threads (or before slots of dead processes are found).
     ///
     /// The last callback given holds.
     pub fn on_event(&mut self, callback: impl Fn(&Event) + Send + Sync + 'static) {

@@ -45,6 +45,8 @@ fn a_receiver_that_is_down_comes_up_and_dies_is_told_once_each_time() {
     let told = Told::default();
     let client = told.client(&site.url(&[address], ""));
     let name = address.to_string();
+    // The threads start with the first record.
+    client.info("nobody is there");
     told.wait_for("down", |event| *event == Event::ReceiverDown { address: name.clone() });
     let receiver = ReceiverProcess::start_at(address, &site.receiver_dir(0), &[]);
     told.wait_for("up", |event| *event == Event::ReceiverUp { address: name.clone() });
@@ -145,6 +147,8 @@ fn a_callback_may_do_what_it_likes() {
     });
     own.set(Client::start(&config).unwrap()).unwrap();
     let client = own.get().unwrap();
+    // The threads start with the first record.
+    client.info("nobody is there");
     wait::until("its panic is counted", || client.stats().callback_panics == 1);
     let _receiver = ReceiverProcess::start_at(address, &site.receiver_dir(0), &[]);
     wait::until("it has closed the client", || client.log(Severity::Info, "late").is_err());

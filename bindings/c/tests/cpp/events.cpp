@@ -50,6 +50,8 @@ int main(int count, char **arguments) {
       const std::lock_guard<std::mutex> held(seen->lock);
       seen->log = client.logger();
     }
+    // Our threads start with the first record. A thread that logged keeps the client until it ends.
+    std::thread([&client] { CHECK(client.logger().info("the first") == LOGDRIVE_OK); }).join();
     seen->wait_for(seen->up);
     CHECK(client.flush(20000) == LOGDRIVE_OK);
     std::cout << "up" << std::endl;
