@@ -69,7 +69,8 @@ options! {
         /// so that a flood of DEBUG lines does not displace the error that explains it.
         reserve_percent: u32 = ("ring.reserve", "10", count(0, 90));
         /// Largest record: body, key and attributes together, before compression. A larger one
-        /// is refused with `RECORD_TOO_LARGE`. At most 9/10 of `batch.bytes_max`.
+        /// is refused with `RECORD_TOO_LARGE`. At most 9/10 of `batch.bytes_max`, and with `format=json`
+        /// 1/8 of `spool.segment_bytes`.
         record_bytes_max: u64 = ("record.bytes_max", "256KiB", bytes(KIB, 900_000));
     }
 

@@ -19,5 +19,6 @@ mod lines;
 mod network;
 mod order;
 mod ship;
+mod signals;
 mod threads;
 mod two_of_a_name;

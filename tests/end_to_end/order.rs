@@ -2,12 +2,12 @@
 //! nothing is lost, repeated or forgotten for it.
 
 use std::time::Duration;
-use std::time::Instant;
 
 use logdrive::Client;
 use logdrive::Severity;
 use logdrive::batch::RecordIter;
 use logdrive::batch::identity;
+use logdrive::clock::Clock;
 use logdrive::inspect::segment::Found;
 use logdrive::inspect::source;
 
@@ -55,8 +55,9 @@ fn log_through_an_outage(client: &Client, mut end_outage: impl FnMut()) -> (u64,
     (0..BACKLOG).for_each(|_| {
         log();
     });
-    let began_at = Instant::now();
-    while began_at.elapsed() < OUTAGE {
+    let clock = Clock::new();
+    let began_at = clock.moment();
+    while clock.moment().since(began_at) < OUTAGE {
         log();
         std::thread::sleep(PACE);
     }
