@@ -55,7 +55,7 @@ fn log_through_an_outage(client: &Client, mut end_outage: impl FnMut()) -> (u64,
     (0..BACKLOG).for_each(|_| {
         log();
     });
-    let clock = Clock::new();
+    let clock = Clock::start();
     let began_at = clock.moment();
     while clock.moment().since(began_at) < OUTAGE {
         log();
