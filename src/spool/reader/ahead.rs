@@ -6,8 +6,8 @@
 //!                   '......' skipped, the backlog; '====' pieces, read ahead
 //! ```
 //!
-//! Owns the pieces. Invariants: a piece begins at a group whose header was good, so the numbers of the instance there are
-//! known; the cursor alone ends segments, so they are released in order; it passes over a piece in one step and
+//! Owns the pieces. Invariants: a piece begins at a group whose header was good, so the numbers of the instance there
+//! are known; the cursor alone ends segments, so they are released in order; it passes over a piece in one step and
 //! counts what is missing before it. Only segments that this process wrote are read ahead.
 
 use crate::spool::format::DATA_START;
@@ -42,8 +42,8 @@ impl Reader {
         segment.start + (offset.unwrap_or(tracked.cursor) - DATA_START) as u64
     }
 
-    /// Lets [`Reader::next_ahead`] go on at `position`, which was [`Reader::published_position`] once; what stands before
-    /// it is left to [`Reader::next`]. False, and nothing is skipped, where nothing is there to be read yet or it
+    /// Lets [`Reader::next_ahead`] go on at `position`, which was [`Reader::published_position`] once; what stands
+    /// before it is left to [`Reader::next`]. False, and nothing is skipped, where nothing is there to be read yet or it
     /// is no place ahead.
     pub fn skip_to(&mut self, position: u64) -> bool {
         self.receive();

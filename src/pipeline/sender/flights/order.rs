@@ -1,9 +1,10 @@
 //! What is read next: the oldest, or fresh batches before the backlog (`spool.order=fresh_first`).
 //!
-//! The backlog is what dead processes left, and what of our own spool waited unread for one to two seconds: the end of what is
-//! published is noted once a second, and where the last place but one was not reached when the next is noted, reading goes
-//! on at the last one. While both wait, batches are taken from both in proportion; a share that one of them does not
-//! use is the other's. Batches count, not bytes: a lane's window is used up by fresh ones of a few records too. Knows nothing of lanes and partitions: what is bound first goes first.
+//! The backlog is what dead processes left, and what of our own spool waited unread for one to two seconds: the end
+//! of what is published is noted once a second, and where the last place but one was not reached when the next is
+//! noted, reading goes on at the last one. While both wait, batches are taken from both in proportion; a share that
+//! one of them does not use is the other's. Batches count, not bytes: a lane's window is used up by small ones too.
+//! Knows nothing of lanes and partitions: what is bound first goes first.
 
 use std::time::Duration;
 
