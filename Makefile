@@ -10,7 +10,7 @@ FUZZ_SECONDS ?= 30
 SOAK_SECONDS ?= 600
 export FUZZ_SECONDS SOAK_SECONDS
 
-CHECKS := peers fmt clippy unit faults header-drift c-package python java doctest docs loom fuzz-smoke miri
+CHECKS := peers fmt clippy unit faults faults-absent header-drift c-package python java doctest docs loom fuzz-smoke miri
 
 .PHONY: help demo test soak bench docs-generate $(CHECKS)
 

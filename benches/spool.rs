@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use logdrive::checksum::crc32c;
 use logdrive::ids::InstanceId;
+use logdrive::ids::Moment;
 use logdrive::spool;
 use logdrive::spool::Batch;
 use logdrive::spool::Group;
@@ -46,7 +47,7 @@ fn run(root: &Path) -> Duration {
     let body_crc = crc32c(&body);
     let mut spent = Duration::ZERO;
     for number in 0..u64::from(COMMITS) {
-        writer.prepare();
+        writer.prepare(Moment(0));
         let batch = Batch {
             topic: "bench",
             partition: -1,

@@ -201,6 +201,16 @@ pub struct Snapshot {
     pub arena_used_percent: u8,
     /// Whether the rings are in private memory, which does not survive a crash.
     pub arena_is_private: bool,
+    /// How the spool's files are written: `mmap` or `file`, see `spool.store`.
+    pub spool_store: &'static str,
+    /// Whether new batches are kept in memory alone, because the disk refuses files.
+    pub spool_memory_mode: bool,
+    /// How often that began.
+    pub spool_memory_entries: u64,
+    /// Bytes of the segments in memory alone: a crash loses what waits in them.
+    pub spool_memory_bytes: u64,
+    /// Segments that were written to another file, from memory or from a disk that failed.
+    pub spool_segments_rehomed: u64,
     /// The sender's side.
     pub sender: SenderStats,
 }

@@ -103,6 +103,15 @@ fn check_spool(settings: &Settings) -> Result<(), ConfigError> {
         let advice = "memory does not survive a power cut; set spool.dir to a directory on a disk";
         return contradiction(("spool.sync", sync), ("spool.dir", "(unset)"), advice);
     }
+    if let Some(memory_bytes_max) = spool.memory_bytes_max
+        && memory_bytes_max / 2 < spool.segment_bytes
+    {
+        return contradiction(
+            ("spool.segment_bytes", display_bytes(spool.segment_bytes)),
+            ("spool.memory_bytes_max", display_bytes(memory_bytes_max)),
+            "the memory must hold two segments, one to write and one to release",
+        );
+    }
     match spool.bytes_max {
         Some(quota) if quota / 2 < spool.segment_bytes => contradiction(
             ("spool.segment_bytes", display_bytes(spool.segment_bytes)),

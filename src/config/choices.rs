@@ -89,6 +89,15 @@ choices! {
         /// What was logged lately; what has waited gets its share beside it.
         FreshFirst = "fresh_first",
     }
+    /// How segment files are written (`spool.store`).
+    SpoolStore {
+        /// As the file system allows.
+        Auto = "auto",
+        /// Through a mapping.
+        Mmap = "mmap",
+        /// By `pwrite`.
+        File = "file",
+    }
     /// How we prove who we are (`sasl.mechanism`), in Kafka's spelling.
     SaslMechanism {
         /// Not at all.

@@ -14,6 +14,7 @@ use crate::config::choices::RingFull;
 use crate::config::choices::SaslMechanism;
 use crate::config::choices::SpoolFull;
 use crate::config::choices::SpoolOrder;
+use crate::config::choices::SpoolStore;
 use crate::config::choices::SpoolSync;
 use crate::config::choices::Timestamps;
 use crate::config::option::OptionSpec;
@@ -157,6 +158,21 @@ options! {
             Duration::from_millis(1),
             Duration::from_secs(3_600),
         )));
+        /// How segment files are written: `mmap` through a mapping, `file` by `pwrite`, `auto` by
+        /// `mmap` on tmpfs, ext4 and XFS and by `file` on any other file system: only on those three
+        /// does space that was allocated stay ours. XFS files that were cloned (reflink) need `file`.
+        store: SpoolStore = ("spool.store", "auto", choice(SpoolStore::NAMES));
+        /// Room for batches in memory while the disk refuses files (full, failed, read-only). They
+        /// are delivered from there, or moved to the disk when it takes files again; until then a
+        /// crash loses them, and `spool_memory_mode` in the statistics says so. At least two segments.
+        memory_bytes_max: Option<u64> = ("spool.memory_bytes_max", "0", Accepts::or_unset(
+            Kind::Bytes(8 * MIB, 4 * GIB),
+            "automatic: the greater of 16 MiB and two segments",
+        ));
+        /// Whether a fault behind a file of ours (truncated by somebody, or on a broken disk) is
+        /// caught by a handler of SIGBUS. Faults elsewhere go to the handler that was there before.
+        /// The first client of a process that has it on installs it, for the life of the process.
+        sigbus_guard: bool = ("spool.sigbus_guard", "true", Accepts::of(Kind::Flag));
         /// How often a process that logs looks for slots of its `name` whose process has died, to
         /// deliver what they hold. Dead is whose record lock is free, never who is silent.
         adoption_interval: Duration = ("adoption.interval", "5s", duration(100, 3_600_000));

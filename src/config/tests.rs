@@ -233,6 +233,12 @@ fn contradictions_name_both_options() {
             "spool.segment_bytes",
             "spool.bytes_max",
         ),
+        (
+            RECEIVERS,
+            &[("spool.memory_bytes_max", "16MiB"), ("spool.segment_bytes", "16MiB")],
+            "spool.segment_bytes",
+            "spool.memory_bytes_max",
+        ),
         (RECEIVERS, &[("backoff.min", "20s")], "backoff.min", "backoff.max"),
         (RECEIVERS, &[("poll.busy", "100ms")], "poll.busy", "poll.idle"),
         (RECEIVERS, &[("tcp.user_timeout", "9s")], "acknowledgement.deadline", "tcp.user_timeout"),

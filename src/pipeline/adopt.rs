@@ -6,6 +6,8 @@
 
 use std::fs;
 use std::io;
+use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::clock::Calibration;
@@ -28,9 +30,14 @@ use crate::ring::Slice;
 use crate::ring::consumer::Limits;
 use crate::spool;
 use crate::spool::SpoolError;
+use crate::sys::faults::Point;
+use crate::sys::faults::crash_point;
 use crate::sys::mapping::Mapping;
 
 use thiserror::Error;
+
+/// Numbers beyond this are not believed, whatever an arena says.
+const COUNT_MAX: u64 = 1 << 62;
 
 /// Why a slot was not adopted; it stays as it is.
 #[derive(Debug, Error)]
@@ -101,8 +108,8 @@ impl Adopting {
         clock: &Clock,
         fresh: impl FnOnce() -> Result<Slot, SlotError>,
     ) -> Result<Self, AdoptError> {
-        let spool_options = spool::Options { bytes_max: u64::MAX, ..options.spool.clone() };
-        let (spool, positions, start) = match spool::recover(dead.spool_dir(), &spool_options) {
+        let spool_options = adopting(&options.spool);
+        let (mut spool, positions, start) = match spool::recover(dead.spool_dir(), &spool_options) {
             Ok(spool::Recovered {
                 writer,
                 reader,
@@ -118,9 +125,15 @@ impl Adopting {
             Err(SpoolError::NotASpool { .. }) => (None, Vec::new(), None),
             Err(error) => return Err(error.into()),
         };
+        crash_point(Point::SlotAdopted);
         let Some(mut leftovers) = Leftovers::open(&dead, &positions, options, clock)? else {
             return Ok(Self { dead, spool, leftovers: None, fresh: None });
         };
+        // What was in memory alone died with its process, and so did the numbers that it used.
+        if let Some((_, reader)) = &mut spool {
+            reader.expect_records_through(leftovers.numbered.min(COUNT_MAX));
+        }
+        let start = start.filter(|(_, next_record)| *next_record >= leftovers.numbered);
         let fresh = match start {
             Some((number, first_record)) => {
                 (leftovers.number, leftovers.first_record) = (number, first_record);
@@ -167,7 +180,9 @@ impl Adopting {
         match spool {
             Some((mut writer, reader)) => {
                 writer.publish();
+                crash_point(Point::LeftoversCommitted);
                 dead.remove_arena()?;
+                crash_point(Point::ArenaRemoved);
                 sources.push(Source { reader, writer: Some(writer), slot: dead });
             }
             None => dead.remove()?,
@@ -176,20 +191,41 @@ impl Adopting {
     }
 }
 
+/// No quota for what must go somewhere; and never memory, since the rings it comes from are removed.
+fn adopting(options: &spool::Options) -> spool::Options {
+    spool::Options { bytes_max: u64::MAX, memory_bytes_max: 0, ..options.clone() }
+}
+
 /// The arena of a slot; one that is no arena is set aside.
 fn open_arena(slot: &Slot, options: &ring::Options) -> Result<Option<Arc<Arena>>, AdoptError> {
     let path = slot.arena_path();
     if !path.exists() {
         return Ok(None);
     }
-    let is_empty = fs::metadata(&path)?.len() == 0;
+    if is_blank(&path)? {
+        // Its owner died while it made it: no thread ever had a ring.
+        slot.remove_arena()?;
+        return Ok(None);
+    }
     // A shortage of memory or descriptors passes: then the slot is adopted another time.
-    let opened = if is_empty { None } else { Arena::open(Mapping::open(&path)?, options).ok() };
-    match opened {
-        Some(arena) => Ok(Some(Arc::new(arena))),
-        None => {
+    match Arena::open(Mapping::open(&path)?, options) {
+        Ok(arena) => Ok(Some(Arc::new(arena))),
+        Err(_unreadable) => {
             slot.set_arena_aside()?;
             Ok(None)
+        }
+    }
+}
+
+/// Whether a file has nothing but zeros, or nothing at all.
+fn is_blank(path: &Path) -> io::Result<bool> {
+    let mut file = fs::File::open(path)?;
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(true),
+            count if piece[..count].iter().any(|byte| *byte != 0) => return Ok(false),
+            _zeros => {}
         }
     }
 }
@@ -211,6 +247,8 @@ struct Leftovers {
     first_record: u64,
     /// Bytes of the rings that were no records.
     damaged_bytes: u64,
+    /// Records below this had their numbers, by the arena.
+    numbered: u64,
 }
 
 impl Leftovers {
@@ -225,6 +263,7 @@ impl Leftovers {
         Ok(Some(Self {
             calibration: calibration(&arena, clock),
             topics: arena.streams(),
+            numbered: arena.numbered(),
             encoder: options.encoder(slot.instance())?,
             consumer: Consumer::adopt(arena, positions),
             number: 0,

@@ -103,6 +103,7 @@ impl Adoption {
             return;
         }
         self.listed_at = Some(now);
+        self.parts.roots.remove_unfinished();
         let instances = self.parts.roots.instances();
         self.refused
             .retain(|instance, at| instances.contains(instance) && now.since(*at) < RETRY_AFTER);

@@ -11,6 +11,7 @@ use crate::clock::Calibration;
 use crate::clock::Clock;
 use crate::config::BatchSettings;
 use crate::ids::Moment;
+use crate::pipeline::batcher::flush::FlushMark;
 use crate::pipeline::commit::commit;
 use crate::pipeline::encode::SealedGroup;
 use crate::pipeline::encode::Ticket;
@@ -28,7 +29,11 @@ use crate::ring::consumer::Limits;
 use crate::spool;
 use crate::spool::CommitError;
 use crate::stats::Counters;
+use crate::sys::faults::Point;
+use crate::sys::faults::crash_point;
 use crate::transport::Waker;
+
+mod flush;
 
 /// From this share of the arena on, open batches are sealed whatever their age and size.
 const PRESSURE: f64 = 0.8;
@@ -89,15 +94,6 @@ pub struct Batcher {
     pause: Duration,
     /// Free chunks when the round began.
     free_before: u32,
-}
-
-/// A flush that is being served: however much is logged meanwhile, it ends.
-struct FlushMark {
-    request: u64,
-    /// How far the rings were published when the request was seen.
-    tails: Vec<u64>,
-    /// What was below them has left with tickets below this; none before it has.
-    ticket: Option<u64>,
 }
 
 /// The parts that a batcher is made of.
@@ -172,7 +168,7 @@ impl Batcher {
         let request = self.links.gate.requested();
         let stops = self.links.handover.batcher_stops();
         if request > self.served && self.flush.is_none() {
-            self.flush = Some(FlushMark { request, tails: self.consumer.tails(), ticket: None });
+            self.flush = Some(FlushMark::new(request, self.consumer.tails()));
         }
         let is_urgent = self.flush.is_some() || stops;
         self.free_before = self.arena.free_chunks();
@@ -205,20 +201,6 @@ impl Batcher {
             self.sleep();
         }
         false
-    }
-
-    /// Tells the gate when everything that was accepted before the request is committed.
-    fn serve_flush(&mut self) {
-        let Some(mark) = &mut self.flush else { return };
-        if mark.ticket.is_none() && self.slice.is_empty() && self.consumer.has_reached(&mark.tails)
-        {
-            mark.ticket = Some(self.next_ticket);
-        }
-        if mark.ticket.is_some_and(|ticket| ticket <= self.committed_tickets) {
-            self.served = mark.request;
-            self.links.gate.serve(mark.request, self.last_batch);
-            self.flush = None;
-        }
     }
 
     fn drain(&mut self) -> bool {
@@ -333,9 +315,13 @@ impl Batcher {
             }
         }
         self.committed_tickets += 1;
+        // Before the rings let go: what a crash takes with the memory it was in can be counted then.
+        self.arena.store_numbered(self.writer.next_record());
         self.consumer.release(group.positions());
         self.consumer.reclaim_closed();
+        crash_point(Point::RingsReleased);
         self.writer.publish();
+        crash_point(Point::GroupPublished);
         self.links.sender.wake();
         counters.groups.add(1);
         counters.committed.add(group.records);
@@ -349,11 +335,11 @@ impl Batcher {
 
     /// What keeps the call path and the commit free of page faults, and recovery exact.
     fn housekeep(&mut self) {
+        let now = self.clock.moment();
         self.pressure.look(&mut self.writer, self.blocked.is_some());
         self.count_waiting();
-        self.writer.prepare();
+        self.writer.prepare(now);
         self.arena.populate_ahead(POPULATE_CHUNKS);
-        let now = self.clock.moment();
         if self.blocked.is_none() {
             self.fullness.note_room(now);
         }

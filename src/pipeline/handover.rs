@@ -30,8 +30,11 @@ impl Source {
     /// Removes spool and slot where everything in them has ended; otherwise leaves them for the next
     /// process of this name. True where they are gone.
     pub fn remove_drained(self) -> Result<bool, RemoveError> {
-        let Source { reader, writer, slot } = self;
-        let Some(writer) = writer else { return Ok(false) };
+        let Source { mut reader, writer, slot } = self;
+        let Some(writer) = writer else {
+            reader.take_home();
+            return Ok(false);
+        };
         if !spool::remove_drained(writer, reader)? {
             return Ok(false);
         }

@@ -94,15 +94,13 @@ impl Losses {
         self.ranges.push((loss, true));
     }
 
-    /// Why the record with this number was given up, if it was and is remembered; for those of one instance.
-    pub fn reason_of(&self, number: u64) -> Option<DropReason> {
+    /// Why the record with this number was lost, if it was and is remembered; for those of one instance.
+    pub fn cause_of(&self, number: u64) -> Option<Cause> {
         let losses = self.ranges.iter().map(|(loss, _)| loss);
-        losses.filter(|loss| (loss.first_record..loss.end()).contains(&number)).find_map(|loss| {
-            match loss.cause {
-                Cause::Dropped(reason) => Some(reason),
-                Cause::Damaged => None,
-            }
-        })
+        losses
+            .filter(|loss| (loss.first_record..loss.end()).contains(&number))
+            .map(|loss| loss.cause)
+            .next()
     }
 
     /// Whether there is something to report.

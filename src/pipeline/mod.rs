@@ -45,6 +45,7 @@ use crate::spool;
 use crate::spool::SpoolError;
 use crate::stats::Counters;
 use crate::stats::Snapshot;
+use crate::sys::guard;
 use crate::transport::Poller;
 use crate::transport::Waker;
 
@@ -117,6 +118,7 @@ pub struct Pipeline {
     counters: Arc<Counters>,
     sender_waker: Waker,
     arena_is_private: bool,
+    spool: (spool::StoreKind, Arc<spool::Condition>),
     notifier: Notifier,
     threads: Arc<Threads>,
 }
@@ -142,7 +144,7 @@ impl Stores {
             .collect::<Result<Vec<_>, _>>()?;
         let poller = Poller::new().map_err(StartError::io("watch sockets"))?;
         let credentials = Watch::start(settings, poller.waker())?;
-        let spool_options = prepare::spool_options(slot, settings)?;
+        let spool_options = prepare::spool_options(slot, settings);
         let (arena, ring, arena_is_private) = prepare::make_arena(slot, settings)?;
         let (writer, reader) = spool::create(slot.spool_dir(), slot.instance(), &spool_options)?;
         let spool = (spool_options, writer, reader);
@@ -170,12 +172,46 @@ fn roots(settings: &Settings) -> Roots {
     Roots::new(ring.dir.as_deref(), spool.dir.as_deref(), &settings.client.name)
 }
 
+/// What connects the stages, all of it empty yet.
+fn links(settings: &Settings, sender: &Waker) -> Links {
+    let counters = Arc::<Counters>::default();
+    Links {
+        gate: Arc::default(),
+        handover: Arc::default(),
+        counters: counters.clone(),
+        sender: sender.clone(),
+        notifier: Notifier::new(settings.on_event.clone(), counters),
+    }
+}
+
+fn adoption(
+    settings: &Settings,
+    roots: Roots,
+    options: adopt::Options,
+    clock: Clock,
+    links: &Links,
+) -> Adoption {
+    let Links { handover, counters, sender, notifier, .. } = links.clone();
+    Adoption::new(adoption::Parts {
+        roots,
+        options,
+        interval: settings.spool.adoption_interval,
+        slots_max: settings.spool.adoption_slots_max as usize,
+        clock,
+        handover,
+        counters,
+        sender,
+        notifier,
+    })
+}
+
 impl Pipeline {
     /// Makes the slot, maps the arena, opens the spool. Touches the disk, not the network.
     ///
     /// Threads start with the first record (see `threads`), or now where dead processes of the name left something.
     /// Where this fails nothing is left behind.
     pub fn start(settings: Arc<Settings>, clock: Clock) -> Result<Self, StartError> {
+        settings.spool.sigbus_guard.then(guard::install);
         let roots = roots(&settings);
         let slot = roots.create()?;
         match Stores::make(&slot, &settings) {
@@ -197,41 +233,25 @@ impl Pipeline {
         let Stores { encode, encoders, poller, credentials, .. } = stores;
         let Stores { arena, ring, arena_is_private, spool, .. } = stores;
         let (spool_options, writer, reader) = spool;
+        let spool_state = (writer.store(), writer.condition());
         let sender_waker = poller.waker();
         let placement = encode.placement.clone();
-        let counters = Arc::<Counters>::default();
-        let links = Links {
-            gate: Arc::default(),
-            handover: Arc::default(),
-            counters: counters.clone(),
-            sender: sender_waker.clone(),
-            notifier: Notifier::new(settings.on_event.clone(), counters.clone()),
-        };
-        let Links { gate, handover, notifier, .. } = links.clone();
+        let links = links(&settings, &sender_waker);
+        let Links { gate, handover, counters, notifier, .. } = links.clone();
         let (policy, quota) = (settings.spool.full, spool_options.bytes_max);
         let batcher = Batcher::new(batcher::Parts {
             arena: arena.clone(),
             writer,
             workers: Workers::new(encoders, counters.clone()),
-            links,
+            links: links.clone(),
             clock,
             settings: encode.batch.clone(),
             placement: placement.clone(),
             pressure: Pressure::new(arena.clone(), roots.clone(), policy, quota),
         });
         let has_heritage = roots.has_dead();
-        let spool = &settings.spool;
-        let adoption = Adoption::new(adoption::Parts {
-            roots,
-            options: adopt::Options::new(encode, spool_options, ring),
-            interval: spool.adoption_interval,
-            slots_max: spool.adoption_slots_max as usize,
-            clock,
-            handover: handover.clone(),
-            counters: counters.clone(),
-            sender: sender_waker.clone(),
-            notifier: notifier.clone(),
-        });
+        let options = adopt::Options::new(encode, spool_options, ring);
+        let adoption = adoption(&settings, roots, options, clock, &links);
         let instance = slot.instance().to_string();
         let sender = Sender::new(sender::Parts {
             seed: u64::from_le_bytes(slot.instance().0[..8].try_into().unwrap_or_default()),
@@ -263,6 +283,7 @@ impl Pipeline {
             counters,
             sender_waker,
             arena_is_private,
+            spool: spool_state,
             notifier,
             threads,
         }
@@ -318,6 +339,11 @@ impl Pipeline {
             arena_bytes: arena.bytes() as u64,
             arena_used_percent: (arena.used_share() * 100.0) as u8,
             arena_is_private: self.arena_is_private,
+            spool_store: self.spool.0.name(),
+            spool_memory_mode: self.spool.1.is_memory_mode(),
+            spool_memory_entries: self.spool.1.memory_entries(),
+            spool_memory_bytes: self.spool.1.memory_bytes(),
+            spool_segments_rehomed: self.spool.1.segments_rehomed(),
             sender,
         }
     }

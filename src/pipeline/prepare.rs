@@ -3,6 +3,7 @@
 //! Owns the automatic sizes. Invariant: what is mapped or allowed here is all that a client ever takes.
 
 use crate::config::Settings;
+use crate::config::SpoolStore;
 use crate::config::SpoolSync;
 use crate::pipeline::StartError;
 use crate::pipeline::slots::Slot;
@@ -22,6 +23,8 @@ const ARENA_BYTES_MIN: u64 = MIB;
 const MEMORY_SPOOL_BYTES_MAX: u64 = 64 * MIB;
 /// The spool by default, on a disk.
 const DISK_SPOOL_BYTES: u64 = 1024 * MIB;
+/// Segments in memory by default, while the disk refuses files: max(16 MiB, two segments).
+const MEMORY_MODE_BYTES: u64 = 16 * MIB;
 
 /// Maps the arena in the slot; in private memory where the file system refuses, which shows in the stats.
 pub fn make_arena(
@@ -64,21 +67,17 @@ fn automatic_arena_bytes(slot: &Slot) -> u64 {
 }
 
 /// The bounds of the spool; as large as fits where the user did not say.
-pub fn spool_options(slot: &Slot, settings: &Settings) -> Result<spool::Options, StartError> {
+pub fn spool_options(slot: &Slot, settings: &Settings) -> spool::Options {
     let segment_bytes = settings.spool.segment_bytes;
     let bytes_max = match settings.spool.bytes_max {
         Some(bytes_max) => bytes_max,
-        None => {
-            let system = FileSystem::of(slot.spool_dir())
-                .map_err(StartError::io("look at the spool's file system"))?;
-            if system.is_tmpfs() {
-                MEMORY_SPOOL_BYTES_MAX.min(system.free_bytes / 2)
-            } else {
-                DISK_SPOOL_BYTES
-            }
-        }
+        // A directory that cannot be made yet is on a disk: nobody asks for one on tmpfs that is read-only.
+        None => match FileSystem::of(slot.spool_dir()) {
+            Ok(system) if system.is_tmpfs() => MEMORY_SPOOL_BYTES_MAX.min(system.free_bytes / 2),
+            Ok(_) | Err(_) => DISK_SPOOL_BYTES,
+        },
     };
-    Ok(spool::Options {
+    spool::Options {
         segment_bytes,
         bytes_max: bytes_max.max(2 * segment_bytes),
         sync: match settings.spool.sync {
@@ -86,5 +85,14 @@ pub fn spool_options(slot: &Slot, settings: &Settings) -> Result<spool::Options,
             SpoolSync::Batch => spool::Sync::Batch,
             SpoolSync::Interval(interval) => spool::Sync::Interval(interval),
         },
-    })
+        store: match settings.spool.store {
+            SpoolStore::Auto => None,
+            SpoolStore::Mmap => Some(spool::StoreKind::Mapped),
+            SpoolStore::File => Some(spool::StoreKind::File),
+        },
+        memory_bytes_max: settings
+            .spool
+            .memory_bytes_max
+            .unwrap_or_else(|| MEMORY_MODE_BYTES.max(2 * segment_bytes)),
+    }
 }

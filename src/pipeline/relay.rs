@@ -34,6 +34,7 @@ use crate::pipeline::encode;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::handover::Handover;
 use crate::pipeline::handover::Source;
+use crate::pipeline::losses::Cause;
 use crate::pipeline::notifier::Notifier;
 use crate::pipeline::placement::ANY;
 use crate::pipeline::prepare;
@@ -46,6 +47,7 @@ use crate::spool;
 use crate::spool::CommitError;
 use crate::spool::DropReason;
 use crate::stats::Counters;
+use crate::sys::guard;
 use crate::transport::Poller;
 use crate::transport::Waker;
 
@@ -83,6 +85,8 @@ pub enum GivenUp {
     Rejected,
     /// It had to give way.
     NoRoom,
+    /// Our disk lost it.
+    Damaged,
 }
 
 /// See the module's head. One thread's; dropping it leaves what is stored to the next relay of its name.
@@ -112,11 +116,12 @@ impl Progress<'_> {
             return None;
         }
         // Losses are noted before the numbers that they stand for count as answered.
-        Some(match self.handover.losses().reason_of(number) {
+        Some(match self.handover.losses().cause_of(number) {
             None => Ok(()),
-            Some(DropReason::TooLarge) => Err(GivenUp::TooLarge),
-            Some(DropReason::Rejected) => Err(GivenUp::Rejected),
-            Some(DropReason::Quota | DropReason::InDoubt) => Err(GivenUp::NoRoom),
+            Some(Cause::Dropped(DropReason::TooLarge)) => Err(GivenUp::TooLarge),
+            Some(Cause::Dropped(DropReason::Rejected)) => Err(GivenUp::Rejected),
+            Some(Cause::Dropped(DropReason::Quota | DropReason::InDoubt)) => Err(GivenUp::NoRoom),
+            Some(Cause::Dropped(DropReason::Unreadable) | Cause::Damaged) => Err(GivenUp::Damaged),
         })
     }
 }
@@ -135,6 +140,7 @@ impl Relay {
     ) -> Result<Self, StartError> {
         let spool_dir = settings.spool.dir.as_deref();
         let ring_dir = settings.ring.dir.as_deref().or(spool_dir);
+        settings.spool.sigbus_guard.then(guard::install);
         let roots = Roots::new(ring_dir, spool_dir, &settings.client.name);
         let slot = roots.create()?;
         match Self::start_in(&slot, &settings) {
@@ -156,7 +162,7 @@ impl Relay {
     ) -> Result<(spool::Options, spool::Writer, spool::Reader, (Poller, Watch)), StartError> {
         let poller = Poller::new().map_err(StartError::io("watch sockets"))?;
         let credentials = Watch::start(settings, poller.waker())?;
-        let options = prepare::spool_options(slot, settings)?;
+        let options = prepare::spool_options(slot, settings);
         let (writer, reader) = spool::create(slot.spool_dir(), slot.instance(), &options)?;
         Ok((options, writer, reader, (poller, credentials)))
     }
@@ -246,7 +252,8 @@ impl Relay {
     }
 
     /// Takes a batch; the number under which [`Relay::progress`] knows it. It survives a crash of this process from
-    /// now on, and what `spool.sync` says. Blocks only where a segment is allocated or synced.
+    /// now on, and what `spool.sync` says; with `spool.memory_bytes_max` above zero only while the disk takes files.
+    /// Blocks only where a segment is allocated or synced.
     ///
     /// # Errors
     ///
@@ -289,7 +296,7 @@ impl Relay {
 
     /// What is not urgent: the next segment, and the sync that `spool.sync` asks for. Blocks on the disk.
     pub fn maintain(&mut self, now: Moment) {
-        self.writer.prepare();
+        self.writer.prepare(now);
         if self.writer.sync_due(now).is_err() {
             self.counters.batch.spool_errors.add(1);
         }

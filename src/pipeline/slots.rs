@@ -18,6 +18,8 @@ use thiserror::Error;
 
 use crate::ids::InstanceId;
 use crate::spool;
+use crate::sys::faults::Point;
+use crate::sys::faults::crash_point;
 use crate::sys::file;
 use crate::sys::file::FileSystem;
 use crate::sys::lock::LOCK_FILE;
@@ -25,6 +27,7 @@ use crate::sys::lock::SlotLock;
 use crate::sys::process;
 
 mod files;
+mod found;
 
 pub use files::ARENA_FILE;
 use files::SLOT_FILE;
@@ -37,9 +40,14 @@ use files::remove_empty;
 use files::remove_if_there;
 use files::remove_unused;
 use files::write_slot_file;
+pub use found::FoundSlot;
+pub use found::Owner;
+pub use found::find;
 
 /// An arena that could not be read, kept.
 const UNREADABLE_ARENA_FILE: &str = "arena.unreadable";
+/// Of a spool's directory while it is made: no adopter looks for that.
+const UNFINISHED_EXTENSION: &str = "new";
 /// Stands for the owner in the file of a slot that was given up by a living process.
 const NOBODY: &str = "-";
 /// Tries to find an instance id whose directory is ours.
@@ -83,51 +91,9 @@ pub struct Slot {
     ring_dir: PathBuf,
     spool_dir: PathBuf,
     owner: String,
-    _locks: Vec<SlotLock>,
-}
-
-/// Whether the process whose slot it is runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Owner {
-    /// It holds the slot's lock.
-    Alive,
-    /// Nobody holds the lock: the next process of the name takes the slot over.
-    Dead,
-    /// The lock could not be looked at, and why.
-    Unknown(String),
-}
-
-/// A slot that was found, whoever owns it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FoundSlot {
-    /// The application's name.
-    pub name: String,
-    /// Whose slot it is, or was.
-    pub instance: InstanceId,
-    /// The directory of the spool.
-    pub spool_dir: PathBuf,
-    /// Bytes of the arena; none where it is gone or out of reach.
-    pub arena_bytes: Option<u64>,
-    /// Its process.
-    pub owner: Owner,
-}
-
-/// Every slot below the spool root `root`, by name and instance. Takes nothing, changes nothing; other
-/// files and directories are passed over.
-///
-/// # Errors
-///
-/// When `root` cannot be listed.
-pub fn find(root: &Path) -> io::Result<Vec<FoundSlot>> {
-    let mut names: Vec<_> =
-        fs::read_dir(root)?.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
-    names.sort_unstable();
-    let mut found = Vec::new();
-    for name in names {
-        let roots = Roots { ring: root.to_owned(), spool: root.to_owned(), name };
-        found.extend(roots.instances().into_iter().map(|instance| roots.look_at(instance)));
-    }
-    Ok(found)
+    ring_lock: Option<SlotLock>,
+    /// None where the directory could not be made so far.
+    spool_lock: Option<SlotLock>,
 }
 
 impl Roots {
@@ -140,19 +106,29 @@ impl Roots {
         Self { ring, spool, name: name.to_owned() }
     }
 
-    /// Makes a slot under a fresh random id and locks it.
+    /// Makes a slot under a fresh random id and locks it. A directory that cannot be made (a full disk, a read-only
+    /// one) is none: the host must start; [`Slot::tend`] makes the spool's later.
     pub fn create(&self) -> Result<Slot, SlotError> {
-        let mut last = None;
-        for _ in 0..CREATE_TRIES_MAX {
-            let instance = random_instance().map_err(SlotError::at(Path::new("/dev/urandom")))?;
-            match self.try_create(instance)? {
-                Some(slot) => return Ok(slot),
-                None => last = Some(instance),
+        for _ in 1..CREATE_TRIES_MAX {
+            match self.try_create(random_instance()?) {
+                (slot, true) => slot.discard(),
+                (slot, false) => return Ok(slot),
             }
         }
-        let path = self.spool_dir(last.unwrap_or(InstanceId([0; 16])));
-        let source = io::Error::other("another process takes every directory we make");
-        Err(SlotError::Io { path, source })
+        // A place that is never found can never be made, such as one below /proc.
+        Ok(self.try_create(random_instance()?).0)
+    }
+
+    /// Removes directories whose makers died before others could see them; nothing was ever in them.
+    pub fn remove_unfinished(&self) {
+        let Ok(entries) = fs::read_dir(self.spool.join(&self.name)) else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let is_unfinished = path.extension().is_some_and(|e| e == UNFINISHED_EXTENSION);
+            // A living maker that has not come to lock it yet is refused the lock, and makes another one.
+            if is_unfinished && let Ok(Some(_lock)) = SlotLock::acquire(&path) {
+                let _left_for_the_next = remove_unused(&path);
+            }
+        }
     }
 
     /// Every slot of the name, whoever owns it.
@@ -204,23 +180,6 @@ impl Roots {
         }
     }
 
-    fn look_at(&self, instance: InstanceId) -> FoundSlot {
-        let spool_dir = self.spool_dir(instance);
-        let arena = self.recorded_ring_dir(instance).join(ARENA_FILE);
-        let owner = match SlotLock::probe(&spool_dir) {
-            Ok(true) => Owner::Alive,
-            Ok(false) => Owner::Dead,
-            Err(error) => Owner::Unknown(error.to_string()),
-        };
-        FoundSlot {
-            name: self.name.clone(),
-            instance,
-            spool_dir,
-            arena_bytes: fs::symlink_metadata(arena).ok().map(|metadata| metadata.len()),
-            owner,
-        }
-    }
-
     /// The ring directory that the slot's file names. Where the file is missing or spoiled, the rings are most
     /// likely where we would put them.
     fn recorded_ring_dir(&self, instance: InstanceId) -> PathBuf {
@@ -244,50 +203,31 @@ impl Roots {
             return None;
         }
         let ring_dir = self.recorded_ring_dir(instance);
-        let mut locks = vec![SlotLock::acquire(&spool_dir).ok()??];
-        if ring_dir != spool_dir && ring_dir.is_dir() {
-            locks.push(SlotLock::acquire(&ring_dir).ok()??);
-        }
+        let spool_lock = Some(SlotLock::acquire(&spool_dir).ok()??);
+        let ring_lock = match ring_dir != spool_dir && ring_dir.is_dir() {
+            true => Some(SlotLock::acquire(&ring_dir).ok()??),
+            false => None,
+        };
         write_slot_file(&spool_dir, &ring_dir, &own).ok()?;
-        Some(Slot { instance, ring_dir, spool_dir, owner: own, _locks: locks })
+        Some(Slot { instance, ring_dir, spool_dir, owner: own, ring_lock, spool_lock })
     }
 
-    /// None where another process was faster; where it fails, what it had made is gone again.
-    fn try_create(&self, instance: InstanceId) -> Result<Option<Slot>, SlotError> {
-        let made = self.make(instance);
-        if made.is_err() {
-            // There is nothing of value in it; what stays is removed by the next process of this name.
-            let dirs = [self.ring_dir(instance), self.spool_dir(instance)];
-            let _left_for_the_next = dirs.map(|dir| remove_unused(&dir));
-        }
-        made
-    }
-
-    fn make(&self, instance: InstanceId) -> Result<Option<Slot>, SlotError> {
+    /// The slot as far as it could be made; true where another process was in the way, so that another try helps.
+    fn try_create(&self, instance: InstanceId) -> (Slot, bool) {
         let (ring_dir, spool_dir) = (self.ring_dir(instance), self.spool_dir(instance));
         let owner = process::token();
-        let mut locks = Vec::new();
-        let mut dirs = vec![&spool_dir];
-        if ring_dir != spool_dir {
-            dirs.push(&ring_dir);
-        }
-        for dir in dirs {
-            // Another process may have found a directory before we locked it, and removed it.
-            let made = file::create_private_directory(dir)
-                .and_then(|()| write_slot_file(&spool_dir, &ring_dir, &owner))
-                .and_then(|()| SlotLock::acquire(dir));
-            match made {
-                Ok(Some(lock)) => locks.push(lock),
-                Ok(None) => return Ok(None),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                Err(source) => return Err(SlotError::Io { path: dir.clone(), source }),
-            }
-        }
-        if ring_dir != spool_dir {
-            let path = ring_dir.join(SPOOL_DIR_FILE);
-            fs::write(&path, format!("{}\n", spool_dir.display())).map_err(SlotError::at(&path))?;
-        }
-        Ok(Some(Slot { instance, ring_dir, spool_dir, owner, _locks: locks }))
+        let mut slot =
+            Slot { instance, ring_dir, spool_dir, owner, ring_lock: None, spool_lock: None };
+        let spool = slot.make_spool_dir();
+        let ring = match slot.ring_dir == slot.spool_dir {
+            true => Ok(()),
+            false => slot.make_ring_dir(),
+        };
+        crash_point(Point::SlotMade);
+        // A sibling that cleans up behind the dead, or that closes and takes the name's empty directory along.
+        let is_disturbance = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+        let was_disturbed = [spool, ring].into_iter().any(|made| made.is_err_and(is_disturbance));
+        (slot, was_disturbed)
     }
 
     fn ring_dir(&self, instance: InstanceId) -> PathBuf {
@@ -310,6 +250,35 @@ impl Slot {
         &self.spool_dir
     }
 
+    /// Makes the spool's directory where it could not be made before, or is gone: ours from the instant at which
+    /// others can see it. True where it is there.
+    pub fn tend(&mut self) -> bool {
+        if self.spool_lock.is_some() && self.spool_dir.join(SLOT_FILE).exists() {
+            return true;
+        }
+        self.make_spool_dir().is_ok()
+    }
+
+    fn make_ring_dir(&mut self) -> io::Result<()> {
+        file::create_private_directory(&self.ring_dir)?;
+        let lock = SlotLock::acquire(&self.ring_dir)?.ok_or(io::ErrorKind::NotFound)?;
+        fs::write(self.ring_dir.join(SPOOL_DIR_FILE), format!("{}\n", self.spool_dir.display()))?;
+        self.ring_lock = Some(lock);
+        Ok(())
+    }
+
+    /// Under a name that no adopter looks for, then renamed: the lock stays with the file.
+    fn make_spool_dir(&mut self) -> io::Result<()> {
+        let fresh = self.spool_dir.with_extension(UNFINISHED_EXTENSION);
+        file::create_private_directory(&fresh)?;
+        // First the lock: whoever removes what was left unfinished holds it to the end.
+        let lock = SlotLock::acquire(&fresh)?.ok_or(io::ErrorKind::NotFound)?;
+        write_slot_file(&fresh, &self.ring_dir, &self.owner)?;
+        fs::rename(&fresh, &self.spool_dir)?;
+        self.spool_lock = Some(lock);
+        Ok(())
+    }
+
     /// The arena's path.
     pub fn arena_path(&self) -> PathBuf {
         self.ring_dir.join(ARENA_FILE)
@@ -328,7 +297,9 @@ impl Slot {
     /// Removes a slot that was never used: its owner could not start. A spool in it stays for an adopter.
     pub fn discard(self) {
         // What stays is removed by the next process of this name; the error that counts is why we did not start.
-        let _left_for_the_next = [&self.ring_dir, &self.spool_dir].map(|dir| remove_unused(dir));
+        let unfinished = self.spool_dir.with_extension(UNFINISHED_EXTENSION);
+        let dirs = [&self.ring_dir, &self.spool_dir, &unfinished];
+        let _left_for_the_next = dirs.map(|dir| remove_unused(dir));
     }
 
     /// Removes the slot after its spool's files were removed.
@@ -362,9 +333,10 @@ fn is_ring_directory_only(dir: &Path) -> bool {
     entries.all(|entry| entry.is_ok_and(|e| ring_files.iter().any(|file| e.file_name() == *file)))
 }
 
-fn random_instance() -> io::Result<InstanceId> {
+fn random_instance() -> Result<InstanceId, SlotError> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    let source = Path::new("/dev/urandom");
+    getrandom::fill(&mut bytes).map_err(io::Error::other).map_err(SlotError::at(source))?;
     Ok(InstanceId(bytes))
 }
 

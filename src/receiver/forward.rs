@@ -98,7 +98,7 @@ impl Forwarder {
         Some(outcome.map_err(|reason| match reason {
             GivenUp::TooLarge => ErrorCode::MessageTooLarge,
             GivenUp::Rejected => ErrorCode::InvalidRecord,
-            GivenUp::NoRoom => ErrorCode::KafkaStorageError,
+            GivenUp::NoRoom | GivenUp::Damaged => ErrorCode::KafkaStorageError,
         }))
     }
 

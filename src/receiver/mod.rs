@@ -159,9 +159,12 @@ impl Receiver {
                 let relay = start_relay(forward, &options, clock, &control)?;
                 let counters = relay.counters();
                 let forwarder = Forwarder::new(relay, forward.acknowledge, &options);
-                (Sink::Forward(forwarder), Some(counters))
+                (Sink::Forward(Box::new(forwarder)), Some(counters))
             }
-            None => (Sink::Store(Store::open(&options, clock.moment())?), None),
+            None => {
+                let store = Store::open(&options, clock.moment())?;
+                (Sink::Store(Box::new(store)), None)
+            }
         };
         let service = Service::new(sink, &options, Arc::clone(&counters));
         let shared = (control, Arc::clone(&counters));
@@ -226,6 +229,10 @@ fn start_relay(
     let mut settings =
         forward.config.settings().map_err(|error| ReceiverError::Options(error.to_string()))?;
     settings.spool.dir.get_or_insert_with(|| options.dir.clone());
+    if forward.acknowledge == Acknowledge::Stored {
+        // What was acknowledged survives our crash: so it never lies in memory, and a full disk refuses it.
+        settings.spool.memory_bytes_max = Some(0);
+    }
     let control = Arc::clone(control);
     // The wake-up cannot fail on a descriptor that is open as long as the control exists.
     let on_progress = move || drop(control.wake());

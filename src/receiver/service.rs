@@ -61,9 +61,9 @@ pub(crate) const PANICS: &str = "panics";
 /// Where batches end up.
 pub(crate) enum Sink {
     /// In files.
-    Store(Store),
+    Store(Box<Store>),
     /// At the next hop.
-    Forward(Forwarder),
+    Forward(Box<Forwarder>),
 }
 
 /// The sink with all that stands before it.
@@ -280,7 +280,7 @@ mod tests {
             let mut options = Options::new("127.0.0.1:0".parse().unwrap(), dir.path().join("r"));
             options.sync = sync;
             let store = Store::open(&options, Moment(0)).unwrap();
-            let mut service = Service::new(Sink::Store(store), &options, Arc::default());
+            let mut service = Service::new(Sink::Store(Box::new(store)), &options, Arc::default());
             let mut broker = Broker::new("127.0.0.1".to_owned(), 1, |_| true);
             let mut replies = Replies::default();
             let batch = batch_of(1, 0, 3, crate::batch::Codec::None);

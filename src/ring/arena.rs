@@ -179,6 +179,16 @@ impl Arena {
             .collect()
     }
 
+    /// Records below `next_record` have their numbers; only the consumer calls it, before it releases their space.
+    pub fn store_numbered(&self, next_record: u64) {
+        self.memory.word(layout::NUMBERED_AT).store_release(next_record);
+    }
+
+    /// Records below this were numbered, whether the spool still has them or not.
+    pub fn numbered(&self) -> u64 {
+        self.memory.word(layout::NUMBERED_AT).load_acquire()
+    }
+
     /// Stores a time anchor for recovery; only the consumer calls it.
     pub fn store_time_anchor(&self, anchor: TimeAnchor) {
         let word = |slot: usize, index: usize| {

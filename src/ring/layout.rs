@@ -29,6 +29,8 @@ pub const CALIBRATION_WORDS: usize = 4;
 pub const REFUSED_WITHOUT_RING_AT: usize = 256;
 /// Number of streams in the directory; published by release after the name.
 pub const STREAM_COUNT_AT: usize = 384;
+/// Number of the record that the next group starts with; the consumer's. 0 where no group was committed.
+pub const NUMBERED_AT: usize = 448;
 
 /// Streams in the directory at most.
 pub const STREAMS_MAX: usize = 64;

@@ -1,14 +1,16 @@
 //! One stored batch as the sender sees it.
 //!
-//! A cheap handle: it keeps its segment mapped and keeps it from being recycled, so it must be
+//! A cheap handle: it keeps its bytes at hand and its segment from being recycled, so it must be
 //! dropped soon after the frame was resolved.
 
 use std::sync::Arc;
 
+use crate::checksum;
 use crate::spool::format::FrameHeader;
 use crate::spool::format::array_at;
 use crate::spool::scan::Source;
 use crate::spool::segment::Segment;
+use crate::spool::segment::SegmentBytes;
 use crate::spool::types::BATCH_HEADER_BYTES;
 use crate::spool::types::Binding;
 use crate::spool::types::Position;
@@ -16,21 +18,21 @@ use crate::spool::types::Position;
 /// A committed batch that waits for its resolution. Its bytes never change (I4).
 #[derive(Clone, Debug)]
 pub struct Frame {
-    segment: Arc<Segment>,
+    bytes: SegmentBytes,
     offset: usize,
     header: FrameHeader,
 }
 
 impl Frame {
     /// The frame that was found at `offset`, checked as far as its segment must be.
-    pub(super) fn new(segment: Arc<Segment>, offset: usize, header: FrameHeader) -> Self {
-        Self { segment, offset, header }
+    pub(super) fn new(bytes: SegmentBytes, offset: usize, header: FrameHeader) -> Self {
+        Self { bytes, offset, header }
     }
 
     /// The topic.
     pub fn topic(&self) -> &str {
         let start = self.offset + self.header.batch_header_start();
-        let topic = self.segment.bytes(start - usize::from(self.header.topic_bytes)..start);
+        let topic = self.bytes.bytes(start - usize::from(self.header.topic_bytes)..start);
         std::str::from_utf8(topic).expect("the scan admits only topics in UTF-8")
     }
 
@@ -67,13 +69,13 @@ impl Frame {
     /// The batch header as sealed: producer fields -1, CRC 0.
     pub fn header(&self) -> [u8; BATCH_HEADER_BYTES] {
         let start = self.offset + self.header.batch_header_start();
-        array_at(self.segment.bytes(start..start + BATCH_HEADER_BYTES), 0)
+        array_at(self.bytes.bytes(start..start + BATCH_HEADER_BYTES), 0)
     }
 
     /// The compressed records.
     pub fn body(&self) -> &[u8] {
         let start = self.offset + self.header.body_start();
-        self.segment.bytes(start..start + self.header.body_bytes as usize)
+        self.bytes.bytes(start..start + self.header.body_bytes as usize)
     }
 
     /// CRC-32C of the body, taken when it was sealed.
@@ -81,9 +83,14 @@ impl Frame {
         self.header.body_crc
     }
 
+    /// Whether its body is still what was sealed. Reads all of it: for batches that could not be sent.
+    pub fn is_intact(&self) -> bool {
+        checksum::crc32c(self.body()) == self.header.body_crc
+    }
+
     /// What it was bound to last.
     pub fn binding(&self) -> Option<Binding> {
-        self.segment.binding(self.offset)
+        self.segment().binding(self.offset)
     }
 
     /// How many records it has, and how many of them were delivered and rejected in parts, by its binding.
@@ -97,7 +104,7 @@ impl Frame {
 
     /// Its place in the order of commit.
     pub fn position(&self) -> Position {
-        Position { segment: self.segment.address.segment, offset: self.offset as u64 }
+        Position { segment: self.segment().address.segment, offset: self.offset as u64 }
     }
 
     /// Bytes it takes in the spool.
@@ -106,7 +113,7 @@ impl Frame {
     }
 
     pub(super) fn segment(&self) -> &Arc<Segment> {
-        &self.segment
+        &self.bytes.segment
     }
 
     pub(super) fn offset(&self) -> usize {

@@ -32,9 +32,9 @@
 //!
 //! # Assumptions
 //!
-//! The directory belongs to us alone (0700) and its slot's lock is held. Allocated blocks stay
-//! allocated: true for tmpfs, ext4 and XFS without clones; on copy-on-write file systems a full disk
-//! can still turn a store into a signal. Nobody truncates a file while it is mapped.
+//! The directory belongs to us alone (0700) and its slot's lock is held. Files are mapped only where allocated blocks
+//! stay allocated, and written by `pwrite` elsewhere (`store`). Who truncates a mapped file makes damage, which is
+//! counted (`sys::guard`). A disk that refuses files makes the spool go on in memory (`writer`, `home`).
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -55,8 +55,10 @@ use crate::spool::writer::Next;
 use crate::sys::file;
 
 mod active;
+mod condition;
 pub mod format;
 mod frame;
+mod home;
 mod ledger;
 mod quarantine;
 mod reader;
@@ -64,22 +66,31 @@ mod recovery;
 pub mod scan;
 mod segment;
 mod shared;
+mod store;
 mod track;
 mod types;
 mod writer;
 
+pub use crate::spool::condition::Condition;
 pub use crate::spool::frame::Frame;
 pub use crate::spool::quarantine::QUARANTINE_DIR;
 pub use crate::spool::reader::Reader;
 pub use crate::spool::recovery::SEGMENT_BYTES_MAX;
 pub use crate::spool::segment::SEGMENT_EXTENSION;
 pub use crate::spool::segment::occupied_bytes;
+pub use crate::spool::store::StoreKind;
 pub use crate::spool::types::*;
 pub use crate::spool::writer::Writer;
 
 impl Default for Options {
     fn default() -> Self {
-        Self { segment_bytes: 4 << 20, bytes_max: 64 << 20, sync: Sync::None }
+        Self {
+            segment_bytes: 4 << 20,
+            bytes_max: 64 << 20,
+            sync: Sync::None,
+            store: None,
+            memory_bytes_max: 16 << 20,
+        }
     }
 }
 
@@ -122,33 +133,43 @@ pub struct Recovered {
     pub report: Report,
 }
 
-/// Starts an empty spool for a new instance in `dir`, which is created with mode 0700 if missing.
+/// Starts an empty spool for a new instance in `dir`, a private directory that the caller has made.
 ///
 /// The caller holds the slot's lock. Blocks on the disk. Segments are allocated later, by
-/// [`Writer::prepare`] or the first commit.
+/// [`Writer::prepare`] or the first commit. Where the directory cannot be written, or the caller could not even make
+/// it, the spool starts in memory and finds the disk later.
 ///
 /// # Errors
 ///
-/// `Options` when one is out of range, `Io` when the directory is not private or cannot be written.
+/// `Options` when one is out of range; `Io` when the directory cannot be used and `memory_bytes_max` is 0.
 pub fn create(
     dir: &Path,
     instance: InstanceId,
     options: &Options,
 ) -> Result<(Writer, Reader), SpoolError> {
     options.check()?;
-    file::create_private_directory(dir).map_err(SpoolError::io("create the directory", dir))?;
     let ledger = empty_ledger(instance, false);
-    let durable = options.sync != Sync::None;
-    let ledger_file = LedgerFile::create(dir, &ledger, durable)
-        .map_err(SpoolError::io("create the ledger in", dir))?;
-    if durable {
-        file::sync_directory(dir).map_err(SpoolError::io("sync", dir))?;
-    }
+    let ledger_file = match create_files(dir, &ledger, options.sync != Sync::None) {
+        Ok(file) => Some(file),
+        Err(_) if options.memory_bytes_max > 0 => None,
+        Err(error) => return Err(error),
+    };
     let backlog = Backlog { tracked: VecDeque::new(), end: Mark::default() };
     let quarantine = Quarantine::of(dir, options.bytes_max);
     let next = Next { segment: 1, group: 0, record: 0, batches: 0 };
     let shared = Shared::new(0, 0, 0);
+    shared.condition().set_memory_mode(ledger_file.is_none());
     Ok(start(dir, options, shared, next, (ledger_file, ledger), quarantine, backlog))
+}
+
+fn create_files(dir: &Path, ledger: &Ledger, durable: bool) -> Result<LedgerFile, SpoolError> {
+    file::check_private_directory(dir).map_err(SpoolError::io("use the directory", dir))?;
+    let ledger_file = LedgerFile::create(dir, ledger, durable)
+        .map_err(SpoolError::io("create the ledger in", dir))?;
+    if durable {
+        file::sync_directory(dir).map_err(SpoolError::io("sync", dir))?;
+    }
+    Ok(ledger_file)
 }
 
 /// Takes over the spool of a dead process, whose slot's lock the caller holds.
@@ -166,7 +187,8 @@ pub fn recover(dir: &Path, options: &Options) -> Result<Recovered, SpoolError> {
     file::create_private_directory(dir).map_err(SpoolError::io("use the directory", dir))?;
     let durable = options.sync != Sync::None;
     let mut quarantine = Quarantine::of(dir, options.bytes_max);
-    let unrecovered = Unrecovered::read(dir)?;
+    let unrecovered =
+        Unrecovered::read(dir, options.store.unwrap_or_else(|| StoreKind::suited_to(dir)))?;
     let found =
         LedgerFile::open(dir, durable).map_err(SpoolError::io("open the ledger in", dir))?;
     let ledger = found.as_ref().map(|(_, ledger)| ledger);
@@ -195,7 +217,7 @@ pub fn recover(dir: &Path, options: &Options) -> Result<Recovered, SpoolError> {
     let shared = Shared::new(end.record, end.batches, ordered.segment_bytes);
     let backlog = Backlog { tracked: ordered.tracked, end };
     let (writer, reader) =
-        start(dir, options, shared, next, (ledger_file, ledger), quarantine, backlog);
+        start(dir, options, shared, next, (Some(ledger_file), ledger), quarantine, backlog);
     Ok(Recovered {
         writer,
         reader,
@@ -217,7 +239,13 @@ pub fn recover(dir: &Path, options: &Options) -> Result<Recovered, SpoolError> {
 /// `Io` when a file cannot be removed or the ledger not stored.
 pub fn remove_drained(writer: Writer, mut reader: Reader) -> Result<bool, SpoolError> {
     if !writer.is_published() || reader.next().is_some() || !reader.is_drained() {
+        drop(writer);
+        reader.take_home();
         return Ok(false);
+    }
+    if !writer.dir().exists() {
+        // The disk never took it, or somebody removed it.
+        return Ok(true);
     }
     reader.release_all()?;
     recovery::remove_files(writer.dir())?;
@@ -229,15 +257,14 @@ fn start(
     options: &Options,
     shared: Shared,
     next: Next,
-    ledger: (LedgerFile, Ledger),
+    ledger: (Option<LedgerFile>, Ledger),
     quarantine: Quarantine,
     backlog: Backlog,
 ) -> (Writer, Reader) {
     let shared = Arc::new(shared);
     let instance = ledger.1.instance;
     let writer = Writer::new(dir.to_owned(), instance, options.clone(), Arc::clone(&shared), next);
-    let reader =
-        Reader::new(dir.to_owned(), options.segment_bytes, shared, ledger, quarantine, backlog);
+    let reader = Reader::new(dir.to_owned(), options, shared, ledger, quarantine, backlog);
     (writer, reader)
 }
 

@@ -20,6 +20,7 @@ use crate::spool::ledger::Tally;
 use crate::spool::quarantine::Quarantine;
 use crate::spool::reader::walk::Step;
 use crate::spool::shared::Shared;
+use crate::spool::store::StoreKind;
 use crate::spool::track::Amount;
 use crate::spool::track::Content;
 use crate::spool::track::Mark;
@@ -27,11 +28,18 @@ use crate::spool::track::Tracked;
 use crate::spool::types::Binding;
 use crate::spool::types::Damage;
 use crate::spool::types::DropReason;
+use crate::spool::types::Options;
 use crate::spool::types::Resolution;
 use crate::spool::types::SpoolError;
+use crate::spool::types::Sync;
 use crate::spool::types::Totals;
+use crate::sys::faults::Canary;
+use crate::sys::faults::Point;
+use crate::sys::faults::crash_point;
+use crate::sys::faults::is_broken;
 
 mod ahead;
+mod release;
 mod walk;
 
 /// The reading half of a spool. `Send`, used by one thread at a time.
@@ -39,8 +47,11 @@ mod walk;
 pub struct Reader {
     dir: PathBuf,
     segment_bytes: u64,
+    store: StoreKind,
+    durable: bool,
     shared: Arc<Shared>,
-    ledger_file: LedgerFile,
+    /// None where the disk refused it so far.
+    ledger_file: Option<LedgerFile>,
     ledger: Ledger,
     quarantine: Quarantine,
     /// Segments not released, in the order of their numbers.
@@ -59,6 +70,8 @@ pub struct Reader {
     published: u64,
     damages: VecDeque<Damage>,
     error: Option<SpoolError>,
+    /// How many of the disk's troubles left nothing that wants another file.
+    troubles_settled: u64,
 }
 
 /// What a dead process left, for a reader to start with.
@@ -73,17 +86,19 @@ pub struct Backlog {
 impl Reader {
     pub(super) fn new(
         dir: PathBuf,
-        segment_bytes: u64,
+        options: &Options,
         shared: Arc<Shared>,
-        (ledger_file, ledger): (LedgerFile, Ledger),
+        (ledger_file, ledger): (Option<LedgerFile>, Ledger),
         quarantine: Quarantine,
         backlog: Backlog,
     ) -> Self {
         let mark =
             Mark { group: ledger.next_group, record: ledger.records, batches: ledger.batches };
         Self {
+            store: options.store.unwrap_or_else(|| StoreKind::suited_to(&dir)),
+            durable: options.sync != Sync::None,
             dir,
-            segment_bytes,
+            segment_bytes: options.segment_bytes,
             shared,
             ledger_file,
             ledger,
@@ -97,6 +112,7 @@ impl Reader {
             published: 0,
             damages: VecDeque::new(),
             error: None,
+            troubles_settled: 0,
         }
     }
 
@@ -110,6 +126,7 @@ impl Reader {
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Option<Frame> {
         self.release();
+        self.rehome();
         self.receive();
         while self.reading < self.tracked.len() {
             match self.step() {
@@ -125,7 +142,8 @@ impl Reader {
     }
 
     /// Stores what the frame is about to be sent as; survives a crash of the process when this
-    /// returns (I4). A frame can be bound again; the newest binding holds.
+    /// returns (I4). A frame can be bound again; the newest binding holds. Where the disk refuses it, or the frame
+    /// is in memory, it holds in this process only: after a crash the frame may be sent under other numbers.
     ///
     /// # Errors
     ///
@@ -134,7 +152,12 @@ impl Reader {
         if frame.segment().state(frame.offset()) != STATE_STORED {
             return Err(SpoolError::Resolved { position: frame.position() });
         }
-        frame.segment().set_binding(frame.offset(), binding);
+        let stored = match is_broken(Canary::BindBeforeSend) {
+            true => Ok(()),
+            false => frame.segment().set_binding(frame.offset(), binding),
+        };
+        self.note(stored.map_err(SpoolError::io("store a binding in", &self.dir)));
+        crash_point(Point::Bound);
         Ok(())
     }
 
@@ -157,7 +180,9 @@ impl Reader {
             Resolution::Unconfirmed => STATE_UNCONFIRMED,
             Resolution::Dropped(reason) => STATE_DROPPED + reason as u8,
         };
-        frame.segment().set_state(frame.offset(), state);
+        let stored = frame.segment().set_state(frame.offset(), state);
+        crash_point(Point::Acknowledged);
+        self.note(stored.map_err(SpoolError::io("store how a batch ended in", &self.dir)));
         let tracked = &mut self.tracked[index];
         tracked.unresolved.subtract(&amount(frame));
         count(&mut tracked.tally, state, frame);
@@ -208,77 +233,18 @@ impl Reader {
         self.error.take()
     }
 
-    /// Accounts for all segments as released, for a spool that is drained and will be removed.
-    pub(super) fn release_all(&mut self) -> Result<(), SpoolError> {
-        let Some(newest) = self.tracked.back() else { return Ok(()) };
-        let mark = self.newest_mark();
-        let mut ledger = Ledger {
-            released_through: newest.number,
-            next_group: mark.group,
-            records: mark.record,
-            batches: mark.batches,
-            account_unknown: false,
-            ..self.ledger
-        };
-        for tracked in &self.tracked {
-            ledger.tally.add(&tracked.tally);
-        }
-        self.ledger_file
-            .store(&ledger)
-            .map_err(SpoolError::io("store the ledger in", &self.dir))?;
-        self.ledger = ledger;
-        self.tracked.clear();
-        self.reading = 0;
-        Ok(())
-    }
-
-    /// Releases segments, oldest first: the ledger, then the file.
-    fn release(&mut self) {
-        while let Some(oldest) = self.tracked.front()
-            && let Some(end) = oldest.end
-            && oldest.is_releasable()
-        {
-            let mut ledger = Ledger {
-                released_through: oldest.number,
-                next_group: end.group,
-                records: end.record,
-                batches: end.batches,
-                account_unknown: false,
-                ..self.ledger
-            };
-            ledger.tally.add(&oldest.tally);
-            if let Err(source) = self.ledger_file.store(&ledger) {
-                self.error = Some(SpoolError::io("store the ledger in", &self.dir)(source));
-                return;
-            }
-            self.ledger = ledger;
-            self.reading -= 1;
-            if let Some(Tracked { content, .. }) = self.tracked.pop_front() {
-                self.recycle(content);
-            }
-        }
-    }
-
-    /// Offers the file of a released segment to the writer, or removes it.
-    fn recycle(&mut self, content: Content) {
-        let (Content::Recovered { segment, .. } | Content::Live { segment }) = content else {
+    /// Records up to `record` were numbered by the dead process, if it says so elsewhere: what is not found of them
+    /// is counted damaged. Where that is so, nothing more is committed to this spool.
+    pub fn expect_records_through(&mut self, record: u64) {
+        let end = self.recovered_end.unwrap_or(self.mark);
+        if record <= end.record {
             return;
-        };
-        let free = Arc::into_inner(segment).and_then(|segment| segment.into_free().ok());
-        let mut free = free.expect("a releasable segment has one owner, and no writer");
-        let bytes = free.segment_bytes();
-        if bytes == self.segment_bytes {
-            match self.shared.offer_free(free) {
-                Ok(()) => return,
-                Err(refused) => free = refused,
-            }
         }
-        match free.remove() {
-            Ok(()) => self.shared.count_removed(bytes),
-            // It stays counted; its number is released, so recovery will remove it.
-            Err(source) => {
-                self.error = Some(SpoolError::io("remove a segment in", &self.dir)(source));
-            }
+        self.recovered_end = Some(Mark { record, ..end });
+        if self.reading == self.tracked.len() {
+            // No segment is left at whose end the gap would show.
+            let number = self.ledger.released_through + 1;
+            self.tracked.push_back(Tracked::new(number, Content::Gone));
         }
     }
 
@@ -300,6 +266,12 @@ impl Reader {
                 segment.start + (cursor - DATA_START) as u64
             }
             _ => 0,
+        }
+    }
+
+    fn note(&mut self, outcome: Result<(), SpoolError>) {
+        if let Err(error) = outcome {
+            self.error = Some(error);
         }
     }
 

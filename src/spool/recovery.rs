@@ -6,8 +6,7 @@
 //! header is believed over the name. What explains neither is moved to the quarantine: nothing that
 //! was not understood is deleted, and nothing is refused because of one bad file.
 //!
-//! Only headers and the newest segment that holds anything are read, so starting does not take
-//! longer with a longer backlog. Nothing is appended to an old segment.
+//! Only headers and the newest segment with content are read, whatever the backlog. Nothing is appended to an old one.
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -16,6 +15,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::ids::InstanceId;
 use crate::spool::format::Address;
@@ -28,6 +28,7 @@ use crate::spool::format::SegmentHeaderFault;
 use crate::spool::format::array_at;
 use crate::spool::format::committed_bytes;
 use crate::spool::format::u64_at;
+use crate::spool::home::COPY_FILE;
 use crate::spool::ledger::LEDGER_FILE;
 use crate::spool::ledger::Ledger;
 use crate::spool::quarantine::Quarantine;
@@ -37,12 +38,15 @@ use crate::spool::segment::NEW_SEGMENT_FILE;
 use crate::spool::segment::SEGMENT_EXTENSION;
 use crate::spool::segment::Segment;
 use crate::spool::segment::segment_name;
+use crate::spool::store::StoreKind;
 use crate::spool::track::Content;
 use crate::spool::track::Tracked;
 use crate::spool::types::Report;
 use crate::spool::types::SetAside;
 use crate::spool::types::SetAsideReason;
 use crate::spool::types::SpoolError;
+use crate::sys::faults::Point;
+use crate::sys::faults::crash_point;
 use crate::sys::file::open_own_file;
 
 /// The largest segment that is read; [`Options`](super::Options) allow no larger one.
@@ -151,6 +155,7 @@ fn is_segment_length(bytes: u64) -> bool {
 #[derive(Debug)]
 pub struct Unrecovered {
     dir: PathBuf,
+    store: StoreKind,
     files: Vec<(PathBuf, FileFacts)>,
     /// Named as segments, but no readable files.
     unreadable: Vec<PathBuf>,
@@ -177,7 +182,7 @@ impl Unrecovered {
     /// # Errors
     ///
     /// What the system says about the directory or a file in it.
-    pub fn read(dir: &Path) -> Result<Unrecovered, SpoolError> {
+    pub fn read(dir: &Path, store: StoreKind) -> Result<Unrecovered, SpoolError> {
         let mut files = Vec::new();
         let mut unreadable = Vec::new();
         for entry in fs::read_dir(dir).map_err(SpoolError::io("list", dir))? {
@@ -194,7 +199,8 @@ impl Unrecovered {
             }
         }
         files.sort_by(|left, right| left.0.cmp(&right.0));
-        Ok(Unrecovered { dir: dir.to_owned(), files, unreadable })
+        crash_point(Point::RecoveryRead);
+        Ok(Unrecovered { dir: dir.to_owned(), store, files, unreadable })
     }
 
     /// Whose spool it is where no ledger says it: the newest good header, or the directory's name.
@@ -231,13 +237,15 @@ impl Unrecovered {
             remove(&self.files[*index].0)?;
         }
         remove(&self.dir.join(NEW_SEGMENT_FILE))?;
+        remove(&self.dir.join(COPY_FILE))?;
+        crash_point(Point::RecoveryCleaned);
         let mut tracked = VecDeque::new();
         let mut segment_bytes = 0;
         for (number, path, facts) in self.rename_kept(&plan)? {
             let address = Address { instance, segment: number };
             if facts.header.is_err() {
                 report.segments_scanned += 1;
-                if survey(&path, &address)?.1.items == 0 {
+                if survey(&path, &address, self.store)?.1.items == 0 {
                     set_aside(&path, SetAsideReason::Unreadable, quarantine, &mut report)?;
                     continue;
                 }
@@ -247,7 +255,8 @@ impl Unrecovered {
             let content = Content::Unopened { path, file_bytes: facts.bytes, committed_bytes };
             tracked.push_back(Tracked::new(number, content));
         }
-        let survey = survey_newest(instance, &mut tracked, &mut segment_bytes, &mut report)?;
+        let survey =
+            survey_newest(self.store, instance, &mut tracked, &mut segment_bytes, &mut report)?;
         report.segments = tracked.len();
         Ok(Ordered { tracked, survey, next_segment: plan.next_segment, segment_bytes, report })
     }
@@ -276,6 +285,7 @@ impl Unrecovered {
 
 /// Reads segments from the newest down until one holds something; removes those that never did.
 fn survey_newest(
+    store: StoreKind,
     instance: InstanceId,
     tracked: &mut VecDeque<Tracked>,
     segment_bytes: &mut u64,
@@ -287,7 +297,7 @@ fn survey_newest(
         index -= 1;
         let Content::Unopened { path, file_bytes, .. } = &tracked[index].content else { continue };
         let address = Address { instance, segment: tracked[index].number };
-        let (sections, survey) = survey(path, &address)?;
+        let (sections, survey) = survey(path, &address, store)?;
         report.segments_scanned += 1;
         tail_unknown |= survey.tail_unknown;
         if survey.items > 0 {
@@ -304,10 +314,16 @@ fn survey_newest(
 }
 
 /// Reads a whole segment.
-fn survey(path: &Path, address: &Address) -> Result<(Sections, Survey), SpoolError> {
-    let segment = Segment::open(path.to_owned(), *address).map_err(SpoolError::io("open", path))?;
-    let sections = Sections::of(&segment, address, segment.committed());
-    let survey = Survey::of(&segment, address, &sections);
+fn survey(
+    path: &Path,
+    address: &Address,
+    store: StoreKind,
+) -> Result<(Sections, Survey), SpoolError> {
+    let opened = Segment::open(path.to_owned(), *address, store);
+    let segment = Arc::new(opened.map_err(SpoolError::io("open", path))?);
+    let bytes = segment.load(0..segment.view.len()).map_err(SpoolError::io("read", path))?;
+    let sections = Sections::of(&bytes, address, segment.committed());
+    let survey = Survey::of(&bytes, address, &sections);
     Ok((sections, survey))
 }
 
@@ -331,8 +347,11 @@ pub fn remove_files(dir: &Path) -> Result<(), SpoolError> {
             remove(&path)?;
         }
     }
-    remove(&dir.join(NEW_SEGMENT_FILE))?;
-    remove(&dir.join(LEDGER_FILE))
+    for name in [NEW_SEGMENT_FILE, COPY_FILE, LEDGER_FILE] {
+        remove(&dir.join(name))?;
+    }
+    crash_point(Point::SpoolRemoved);
+    Ok(())
 }
 
 fn is_segment(path: &Path) -> bool {

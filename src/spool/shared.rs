@@ -1,6 +1,6 @@
 //! What the writer and the reader of one spool share.
 //!
-//! Invariant: each word here has one writer, named beside it.
+//! Invariant: each word here has one writer, named beside it, but for the count of removed files.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use crossbeam_queue::ArrayQueue;
 use crossbeam_queue::SegQueue;
 
+use crate::spool::condition::Condition;
 use crate::spool::segment::FreeSegment;
 use crate::spool::segment::Segment;
 
@@ -26,13 +27,15 @@ pub struct Shared {
     batches: AtomicU64,
     /// The writer's: bytes of segment files created, those found by recovery included.
     created_bytes: AtomicU64,
-    /// The reader's: bytes of segment files removed.
+    /// Either's: bytes of segment files removed.
     removed_bytes: AtomicU64,
     /// From the writer to the reader: segments in the order of their numbers. The quota bounds it: each
     /// entry is a file.
     arrivals: SegQueue<Arc<Segment>>,
     /// From the reader to the writer: released segments.
     free: ArrayQueue<FreeSegment>,
+    /// How the disk does.
+    condition: Arc<Condition>,
 }
 
 impl Shared {
@@ -46,7 +49,13 @@ impl Shared {
             removed_bytes: AtomicU64::new(0),
             arrivals: SegQueue::new(),
             free: ArrayQueue::new(FREE_SEGMENTS_MAX),
+            condition: Arc::default(),
         }
+    }
+
+    /// How the disk does.
+    pub fn condition(&self) -> &Arc<Condition> {
+        &self.condition
     }
 
     /// Writer: everything committed up to `position` may be read.
@@ -108,10 +117,9 @@ impl Shared {
         self.created_bytes.store(created + bytes, Ordering::Relaxed);
     }
 
-    /// Reader: a file was removed.
+    /// A file was removed.
     pub fn count_removed(&self, bytes: u64) {
-        // Relaxed, load and store: one writer.
-        let removed = self.removed_bytes.load(Ordering::Relaxed);
-        self.removed_bytes.store(removed + bytes, Ordering::Relaxed);
+        // Relaxed: as in `used_bytes`.
+        self.removed_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use crate::spool::format::DATA_START;
 use crate::spool::ledger::Tally;
-use crate::spool::scan::Source;
 use crate::spool::segment::Segment;
+use crate::spool::segment::SegmentBytes;
 
 /// A segment that is not released yet.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub struct Tracked {
     pub ahead: VecDeque<Piece>,
     /// Where the instance stood behind its last frame, once all of it was read.
     pub end: Option<Mark>,
+    /// The part that is looked at now, where it is not mapped.
+    pub loaded: Option<SegmentBytes>,
 }
 
 /// Where the bytes of a segment are.
@@ -55,7 +57,7 @@ pub enum Content {
         /// The segment.
         segment: Arc<Segment>,
     },
-    /// The file is gone, or cannot be opened: its records show as a gap.
+    /// The file is gone, or cannot be opened: its records show as a gap. Or all of it was in memory, and has ended.
     Gone,
 }
 
@@ -128,6 +130,7 @@ impl Tracked {
             tally: Tally::default(),
             ahead: VecDeque::new(),
             end: None,
+            loaded: None,
         }
     }
 
@@ -156,10 +159,5 @@ impl Tracked {
                 .sum(),
             Content::Live { .. } | Content::Gone => 0,
         }
-    }
-
-    /// Copies of damaged bytes go to the quarantine.
-    pub fn bytes(&self, range: Range<usize>) -> &[u8] {
-        self.segment().map_or(&[], |segment| segment.bytes(range))
     }
 }

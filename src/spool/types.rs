@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::ids::InstanceId;
 use crate::ids::RingPosition;
+use crate::spool::store::StoreKind;
 
 /// Length of a Kafka record batch's header in bytes, magic 2.
 pub const BATCH_HEADER_BYTES: usize = 61;
@@ -26,6 +27,10 @@ pub struct Options {
     pub bytes_max: u64,
     /// What survives a power cut. A crash of the process loses nothing with any of them.
     pub sync: Sync,
+    /// How files are written; by what the file system can be trusted with, where it is `None`.
+    pub store: Option<StoreKind>,
+    /// Bound on the segments in memory while the disk refuses files; with 0 commits fail instead.
+    pub memory_bytes_max: u64,
 }
 
 /// When committed groups are forced to the disk.
@@ -147,12 +152,19 @@ pub enum DropReason {
     Quota = 2,
     /// As `Quota`, but it had been sent and its fate was unknown: it may have arrived.
     InDoubt = 3,
+    /// Its bytes became unreadable behind us: the file was truncated or its disk failed.
+    Unreadable = 4,
 }
 
 impl DropReason {
     /// Every reason, in the order of its number.
-    pub const ALL: [DropReason; 4] =
-        [DropReason::Rejected, DropReason::TooLarge, DropReason::Quota, DropReason::InDoubt];
+    pub const ALL: [DropReason; 5] = [
+        DropReason::Rejected,
+        DropReason::TooLarge,
+        DropReason::Quota,
+        DropReason::InDoubt,
+        DropReason::Unreadable,
+    ];
 
     /// The name under which it is counted.
     pub const fn name(self) -> &'static str {
@@ -161,6 +173,7 @@ impl DropReason {
             DropReason::TooLarge => "too_large",
             DropReason::Quota => "quota",
             DropReason::InDoubt => "in_doubt",
+            DropReason::Unreadable => "unreadable",
         }
     }
 }

@@ -9,6 +9,7 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::ids::InstanceId;
 use crate::ids::Moment;
@@ -16,20 +17,34 @@ use crate::ids::RingId;
 use crate::ids::RingPosition;
 use crate::spool::active::Active;
 use crate::spool::active::Plan;
+use crate::spool::condition::Condition;
 use crate::spool::format;
 use crate::spool::format::Address;
 use crate::spool::format::DATA_START;
 use crate::spool::format::FrameHeader;
 use crate::spool::format::GroupHeader;
+use crate::spool::segment::Activated;
 use crate::spool::segment::FreeSegment;
 use crate::spool::shared::Shared;
+use crate::spool::store::StoreKind;
 use crate::spool::types::CommitError;
 use crate::spool::types::Committed;
 use crate::spool::types::Group;
 use crate::spool::types::Options;
 use crate::spool::types::SpoolError;
 use crate::spool::types::Sync;
+use crate::sys::faults::Canary;
+use crate::sys::faults::Point;
+use crate::sys::faults::crash_point;
+use crate::sys::faults::is_broken;
 use crate::sys::file;
+
+mod room;
+
+use room::RETRY_PAUSE_MIN;
+
+/// With more segments than this, the reader is behind: the pages of a full one are not needed soon.
+const BACKLOG_SEGMENTS: u64 = 8;
 
 /// Where a writer starts: what the instance has numbered so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +73,10 @@ pub struct Writer {
     /// What other spools take of the same quota.
     other_bytes: u64,
     last_sync: Option<Moment>,
+    store: StoreKind,
+    /// When the disk is tried again, in memory mode.
+    retry_at: Option<Moment>,
+    retry_pause: Duration,
 }
 
 impl Writer {
@@ -69,6 +88,7 @@ impl Writer {
         next: Next,
     ) -> Self {
         Self {
+            store: options.store.unwrap_or_else(|| StoreKind::suited_to(&dir)),
             dir,
             instance,
             options,
@@ -79,7 +99,19 @@ impl Writer {
             unpublished: Vec::new(),
             other_bytes: 0,
             last_sync: None,
+            retry_at: None,
+            retry_pause: RETRY_PAUSE_MIN,
         }
+    }
+
+    /// How the disk does, for whoever wants to know.
+    pub fn condition(&self) -> Arc<Condition> {
+        Arc::clone(self.shared.condition())
+    }
+
+    /// How segment files are written.
+    pub fn store(&self) -> StoreKind {
+        self.store
     }
 
     /// Number of the record that the next group must start with.
@@ -138,7 +170,8 @@ impl Writer {
 
     /// Appends a group: all of it or nothing. When this returns, the group survives a crash of the
     /// process (and with [`Sync::Batch`] a power cut), but the reader does not see it before
-    /// [`Writer::publish`].
+    /// [`Writer::publish`]. Where the disk fails, the group goes to another segment, in the end to memory: then it
+    /// survives no crash, and [`Condition::is_memory_mode`] says so.
     ///
     /// Blocks only where a segment must be allocated (see [`Writer::prepare`]) or synced.
     ///
@@ -149,27 +182,29 @@ impl Writer {
     pub fn commit(&mut self, group: &Group<'_>) -> Result<Committed, CommitError> {
         let plan = self.plan(group)?;
         let group_bytes = plan.header.group_bytes as usize;
-        if self.active.as_ref().is_none_or(|active| active.room() < group_bytes) {
-            self.roll()?;
-        }
-        let instance = self.instance;
-        let sync = self.options.sync;
-        let active = self.active.as_mut().expect("just rolled");
-        active.append(instance, group, &plan);
-        if sync == Sync::Batch
-            && let Err(source) = active.sync_appended(group_bytes)
-        {
-            active.withdraw();
-            return Err(CommitError::Io { action: "write the group to the disk", source });
-        }
-        active.accept(group_bytes);
-        let number = self.next.group;
+        let durable = self.options.sync == Sync::Batch;
+        // At most once: a disk that fails leads to memory, which does not.
+        let committed = loop {
+            if self.active.as_ref().is_none_or(|active| active.room() < group_bytes) {
+                self.roll()?;
+            }
+            let active = self.active.as_mut().expect("just rolled");
+            match active.commit(self.instance, group, &plan, durable) {
+                Ok(()) => {
+                    let (segment, end_offset) = (active.number, active.end as u64);
+                    break Committed { segment, end_offset, group: self.next.group };
+                }
+                Err(source) if active.is_memory || self.options.memory_bytes_max == 0 => {
+                    return Err(CommitError::Io { action: "write the group", source });
+                }
+                Err(_) => self.enter_memory_mode(),
+            }
+        };
         self.next.group += 1;
         self.next.record += plan.header.record_count;
         self.next.batches += u64::from(plan.header.batch_count);
         self.unpublished = plan.positions;
-        let (segment, end_offset) = (active.number, active.end as u64);
-        Ok(Committed { segment, end_offset, group: number })
+        Ok(committed)
     }
 
     /// Lets the reader see all committed groups: to be called after the ring positions they name
@@ -183,8 +218,13 @@ impl Writer {
 
     /// Allocates the next segment and all of its pages, when the active one is half full: so that
     /// `commit` never waits for the kernel. To be called off the hot path; a failure is left to the
-    /// commit that needs the segment, where it can be reported.
-    pub fn prepare(&mut self) {
+    /// commit that needs the segment, where it can be reported. In memory mode it tries the disk again from time
+    /// to time.
+    pub fn prepare(&mut self, now: Moment) {
+        if self.shared.condition().is_memory_mode() {
+            self.try_disk(now);
+            return;
+        }
         let is_half_full = self.active.as_ref().is_none_or(Active::is_half_full);
         if is_half_full && self.spare.is_none() {
             self.spare = self.free_segment().ok();
@@ -196,9 +236,9 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// `Io`: what was committed since the last success may not survive a power cut (it does survive
-    /// a crash of the process). It is not tried again, because a second `msync` would say that all is
-    /// well; the next group goes to another segment.
+    /// `Io`: what was committed since the last success may not survive a power cut until the reader has given it
+    /// another file (it does survive a crash of the process). It is not tried again in place, because a second
+    /// sync would say that all is well; the next group goes to another segment.
     pub fn sync_due(&mut self, now: Moment) -> Result<(), SpoolError> {
         let Sync::Interval(interval) = self.options.sync else { return Ok(()) };
         if self.last_sync.is_some_and(|last| now.since(last) < interval) {
@@ -206,7 +246,11 @@ impl Writer {
         }
         self.last_sync = Some(now);
         let Some(active) = &mut self.active else { return Ok(()) };
-        active.sync_rest().map_err(SpoolError::io("sync a segment in", &self.dir))
+        let Err(source) = active.sync_rest() else { return Ok(()) };
+        self.enter_memory_mode();
+        // So that the reader has it whole and can copy it; where there is no segment, the next commit says so.
+        let _ = self.roll();
+        Err(SpoolError::io("sync a segment in", &self.dir)(source))
     }
 
     /// Checks the group and lays it out; changes nothing.
@@ -258,64 +302,74 @@ impl Writer {
 
     /// Makes a free segment the active one. On an error the old one stays active, still full.
     fn roll(&mut self) -> Result<(), CommitError> {
-        let failed = |action| move |source| CommitError::Io { action, source };
         if self.options.sync != Sync::None
             && let Some(active) = &mut self.active
-            && !active.suspect
+            && active.sync_rest().is_err()
         {
-            active.sync_rest().map_err(failed("write the full segment to the disk"))?;
+            self.enter_memory_mode();
         }
-        let free = match self.spare.take() {
-            Some(spare) => spare,
-            None => self.free_segment()?,
-        };
+        // At most twice: what a disk fails to activate, memory does not.
+        loop {
+            let free = match self.spare.take() {
+                Some(spare) => spare,
+                None => self.free_segment()?,
+            };
+            match self.activate(free) {
+                Ok(()) => return Ok(()),
+                Err(error) if self.options.memory_bytes_max == 0 => return Err(error),
+                Err(_) => self.enter_memory_mode(),
+            }
+        }
+    }
+
+    fn activate(&mut self, free: FreeSegment) -> Result<(), CommitError> {
         let number = self.next.segment;
         let start = self.active.as_ref().map_or(0, Active::position);
         let address = Address { instance: self.instance, segment: number };
-        let (map, segment) = match free.activate(&self.dir, address, start) {
-            Ok(activated) => activated,
-            Err((free, source)) => {
-                self.spare = Some(free);
-                return Err(CommitError::Io { action: "name the next segment", source });
-            }
-        };
+        let (is_memory, bytes) = (free.is_memory(), free.segment_bytes());
+        let Activated { writer: store, segment, is_suspect } =
+            match free.activate(&self.dir, address, start) {
+                Ok(activated) => activated,
+                Err((free, source)) => {
+                    // Where it cannot be removed, recovery will do it: it holds nothing.
+                    if free.remove().is_ok() {
+                        self.shared.count_removed(bytes);
+                    }
+                    return Err(CommitError::Io { action: "begin the next segment", source });
+                }
+            };
         self.next.segment += 1;
         let synced = DATA_START;
-        let active = Active { map, number, start, end: synced, synced, suspect: false };
+        let active = Active { store, number, start, end: synced, synced, is_memory, is_suspect };
+        if let Some(full) = &self.active
+            && self.shared.used_bytes() > BACKLOG_SEGMENTS * bytes
+        {
+            full.store.forget_pages();
+        }
         // Drops our half of the old one before the reader can know that it is full: then the reader
         // can have it whole.
         self.active = Some(active);
         self.shared.arrive(Arc::new(segment));
-        if self.options.sync != Sync::None {
-            self.sync_names().map_err(failed("make the new segment's name durable"))?;
+        if self.options.sync != Sync::None && !is_memory {
+            self.sync_names().map_err(|source| CommitError::Io {
+                action: "make the new segment's name durable",
+                source,
+            })?;
         }
         Ok(())
     }
 
     /// A segment whose name may not survive a power cut is not used.
     fn sync_names(&mut self) -> io::Result<()> {
+        if is_broken(Canary::DirectorySync) {
+            return Ok(());
+        }
         let synced = file::sync_directory(&self.dir);
-        if let Some(active) = &mut self.active {
-            active.suspect = synced.is_err();
+        match (&synced, &self.active) {
+            (Err(_), Some(active)) => active.give_up(),
+            (Ok(()), _) | (Err(_), None) => crash_point(Point::DirectorySynced),
         }
         synced
-    }
-
-    /// A released segment, whose pages are in the cache, or else a new one within the quota.
-    fn free_segment(&self) -> Result<FreeSegment, CommitError> {
-        if let Some(free) = self.shared.take_free() {
-            return Ok(free);
-        }
-        let segment_bytes = self.options.segment_bytes;
-        let bytes_max = self.allowed_bytes();
-        let used_bytes = self.shared.used_bytes();
-        if used_bytes.saturating_add(segment_bytes) > bytes_max {
-            return Err(CommitError::Full { used_bytes, bytes_max });
-        }
-        let free = FreeSegment::create(&self.dir, segment_bytes)
-            .map_err(|source| CommitError::Io { action: "allocate a segment", source })?;
-        self.shared.count_created(segment_bytes);
-        Ok(free)
     }
 }
 
@@ -366,12 +420,12 @@ mod tests {
         let instance = InstanceId([3; 16]);
         let (mut writer, reader) = spool::create(dir.path(), instance, &options).unwrap();
         with_batch(0, b"durable", |group| writer.commit(group)).unwrap();
-        // What `commit` does when msync fails.
+        // What `commit` does when a sync fails.
         with_batch(1, b"lost pages", |group| {
             let plan = writer.plan(group).unwrap();
             let active = writer.active.as_mut().unwrap();
-            active.append(instance, group, &plan);
-            active.store_committed(active.end + plan.header.group_bytes as usize);
+            active.append(instance, group, &plan).unwrap();
+            active.store_committed(active.end + plan.header.group_bytes as usize).unwrap();
             active.withdraw();
         });
         let again = with_batch(1, b"second try", |group| writer.commit(group)).unwrap();

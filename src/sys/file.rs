@@ -22,6 +22,15 @@ use std::path::Path;
 /// that somebody else can write is no place for files that we map.
 pub fn create_private_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    check_private_directory(path)
+}
+
+/// Whether `path` is a directory of ours that lets nobody else in.
+///
+/// # Errors
+///
+/// As [`create_private_directory`]; `NotFound` where there is none.
+pub fn check_private_directory(path: &Path) -> io::Result<()> {
     let metadata = open_directory(path)?.metadata()?;
     if metadata.uid() != effective_user() {
         let owner = metadata.uid();

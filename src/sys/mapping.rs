@@ -17,15 +17,9 @@
 //! Offsets outside the mapping or misaligned are defects of ours and panic; whatever was read from
 //! a file must be checked before it becomes an offset.
 
-use std::fs;
 use std::fs::File;
-use std::fs::OpenOptions;
 use std::io;
-use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::AtomicU32;
@@ -36,11 +30,16 @@ use memmap2::Advice;
 use memmap2::MmapOptions;
 use memmap2::MmapRaw;
 
+use crate::sys::allocate::create_allocated;
+use crate::sys::allocate::discard;
 use crate::sys::file::open_own_file;
+use crate::sys::guard::Guarded;
 
 /// A readable and writable mapping; unmapped when dropped. The file stays.
 #[derive(Debug)]
 pub struct Mapping {
+    // Before the map: given up first.
+    guarded: Guarded,
     map: MmapRaw,
 }
 
@@ -54,19 +53,10 @@ impl Mapping {
     /// What `open`, `fallocate` or `mmap` say; `FileTooLarge` where `RLIMIT_FSIZE` is lower (the
     /// kernel would send a fatal signal).
     pub fn create(path: &Path, bytes: u64) -> io::Result<Mapping> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
-            .open(path)?;
-        let mapped = preallocate(&file, bytes).and_then(|()| Mapping::of_file(&file, bytes));
+        let file = create_allocated(path, bytes)?;
+        let mapped = Mapping::of_file(&file, bytes);
         if mapped.is_err() {
-            // ext4 keeps the blocks of a failed fallocate until the file shrinks. Both are best
-            // effort: the first error is the one to report.
-            let _ = file.set_len(0);
-            let _ = fs::remove_file(path);
+            discard(&file, path);
         }
         mapped
     }
@@ -90,11 +80,28 @@ impl Mapping {
     /// What `mmap` says; `InvalidInput` for zero bytes.
     pub fn anonymous(bytes: u64) -> io::Result<Mapping> {
         let map = MmapOptions::new().len(mappable(bytes)?).map_anon()?;
-        Ok(Mapping { map: map.into() })
+        Ok(Mapping { guarded: Guarded::default(), map: map.into() })
     }
 
     fn of_file(file: &File, bytes: u64) -> io::Result<Mapping> {
-        Ok(Mapping { map: MmapOptions::new().len(mappable(bytes)?).map_raw(file)? })
+        let map = MmapOptions::new().len(mappable(bytes)?).map_raw(file)?;
+        Ok(Mapping { guarded: Guarded::new(map.as_ptr(), map.len()), map })
+    }
+
+    /// Whether a fault was met behind it, see [`guard`](crate::sys::guard): parts of it are zeros then, and
+    /// what is written may not reach the file.
+    pub fn is_dead(&self) -> bool {
+        self.guarded.is_dead()
+    }
+
+    /// Lets the kernel take the pages back: they are read from the file again when they are needed. Only a hint.
+    pub fn forget_pages(&self) {
+        // Private pages would be lost; those are our own memory, or the guard's zeros.
+        if self.guarded.is_registered() && !self.is_dead() {
+            // SAFETY: the range is the whole mapping, which is shared with its file: no byte is lost.
+            let _hint =
+                unsafe { libc::madvise(self.as_ptr().cast(), self.len(), libc::MADV_DONTNEED) };
+        }
     }
 
     /// The length in bytes.
@@ -242,52 +249,8 @@ fn mappable(bytes: u64) -> io::Result<usize> {
     fits.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "nothing to map"))
 }
 
-/// Allocates real blocks, so that no later store can meet a full disk.
-pub(super) fn preallocate(file: &File, bytes: u64) -> io::Result<()> {
-    if bytes > file_bytes_limit()? {
-        return Err(io::Error::from_raw_os_error(libc::EFBIG));
-    }
-    let length = libc::off_t::try_from(bytes)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "too many bytes for a file"))?;
-    loop {
-        // SAFETY: the descriptor is open for the whole call; no memory is touched.
-        if unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, length) } == 0 {
-            return Ok(());
-        }
-        let error = io::Error::last_os_error();
-        match error.raw_os_error() {
-            Some(libc::EINTR) => {}
-            Some(libc::EOPNOTSUPP | libc::ENOSYS) => return write_zeros(file, bytes),
-            _ => return Err(error),
-        }
-    }
-}
-
-/// Where the file system cannot allocate ahead; libc's emulation is not relied on.
-fn write_zeros(file: &File, bytes: u64) -> io::Result<()> {
-    let zeros = [0u8; 64 * 1024];
-    let mut at = 0;
-    while at < bytes {
-        let part = usize::try_from(bytes - at).unwrap_or(usize::MAX).min(zeros.len());
-        file.write_all_at(&zeros[..part], at)?;
-        at += part as u64;
-    }
-    Ok(())
-}
-
-/// `RLIMIT_FSIZE`: beyond it `fallocate` kills the process with SIGXFSZ.
-fn file_bytes_limit() -> io::Result<u64> {
-    let mut limit = MaybeUninit::<libc::rlimit>::uninit();
-    // SAFETY: `limit` has room for the result.
-    if unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, limit.as_mut_ptr()) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: `getrlimit` returned 0, so it filled in the structure.
-    Ok(unsafe { limit.assume_init() }.rlim_cur)
-}
-
 /// The page of this machine: 4 KiB, or up to 64 KiB on ARM.
-fn page_bytes() -> usize {
+pub(super) fn page_bytes() -> usize {
     // SAFETY: sysconf touches no memory of ours.
     let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     usize::try_from(bytes).expect("every Linux has a page size")

@@ -4,10 +4,12 @@
 //! records, batches or formats.
 #![allow(unsafe_code)]
 
+pub mod allocate;
 pub mod append;
 pub mod faults;
 pub mod file;
 pub mod fork;
+pub mod guard;
 pub mod lock;
 pub mod mapping;
 pub mod memory;

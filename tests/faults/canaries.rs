@@ -13,6 +13,10 @@ use crate::support::oracle::Tally;
 const CANARIES: &[(Canary, &str, &str)] = &[
     (Canary::ReleaseStore, "kill::kill_9_of_the_application", "0.2"),
     (Canary::ForkCheck, "fork::forks_while_logging", "0.2"),
+    (Canary::Checksum, "damage::damaged_spools", "0.2"),
+    (Canary::Counter, "damage::damaged_spools", "0.2"),
+    (Canary::BindBeforeSend, "crash_points::a_binding_is_stored_before_its_batch_is_sent", "1"),
+    (Canary::DirectorySync, "syscalls::a_segments_name_is_durable_before_its_first_group", "1"),
 ];
 
 #[test]

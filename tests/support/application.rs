@@ -75,6 +75,12 @@ impl Application {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// The signal that ended it, once it has ended.
+    pub fn ended_by_signal(&mut self) -> Option<i32> {
+        use std::os::unix::process::ExitStatusExt;
+        self.child.wait().unwrap().signal()
+    }
+
     /// Whether every thread of it is stopped by a signal.
     pub fn is_stopped(&self) -> bool {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();

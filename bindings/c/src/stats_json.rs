@@ -33,6 +33,11 @@ pub(crate) fn write(snapshot: &Snapshot, panics_caught: u64) -> String {
     object.number("arena_bytes", snapshot.arena_bytes);
     object.number("arena_used_percent", u64::from(snapshot.arena_used_percent));
     object.boolean("arena_is_private", snapshot.arena_is_private);
+    object.text("spool_store", snapshot.spool_store);
+    object.boolean("spool_memory_mode", snapshot.spool_memory_mode);
+    object.number("spool_memory_entries", snapshot.spool_memory_entries);
+    object.number("spool_memory_bytes", snapshot.spool_memory_bytes);
+    object.number("spool_segments_rehomed", snapshot.spool_segments_rehomed);
     object.boolean("tls_unverified", sender.tls_unverified);
     object.boolean("sasl_cleartext", sender.sasl_cleartext);
     object.number("credentials_reloads", sender.credentials_reloads);

@@ -152,6 +152,12 @@ impl Sender {
         let Some(binding) = flight.binding else { return };
         if flight.attempts > 1 {
             self.tally.retries += 1;
+            if !flight.frame.is_intact() {
+                // That is why it failed, and why it would fail for ever: its file was truncated, or its disk broke.
+                self.fleet.handle_returned(now, lane, token);
+                self.settle(token, Resolution::Dropped(DropReason::Unreadable));
+                return;
+            }
         }
         let mut header = payload.header();
         let body_bytes = payload.body().len() as u32;

@@ -67,6 +67,9 @@ use spaces::Spaces;
 /// Pause before metadata or a producer id is asked for again.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 
+/// How often the disk is looked after while it is in trouble.
+const TEND_INTERVAL: Duration = Duration::from_millis(250);
+
 /// Rounds of work between two looks at the sockets.
 const PASSES_MAX: u32 = 16;
 
@@ -122,6 +125,8 @@ pub struct Sender {
     refused_codecs: HashSet<Codec>,
     inquiry: Inquiry,
     resolved_at: Option<Moment>,
+    /// When the disk was looked after last.
+    tended_at: Option<Moment>,
     /// What was read from a connection last; kept, so that it is not zeroed for each read.
     read_buffer: Vec<u8>,
     is_running: bool,
@@ -170,6 +175,7 @@ impl Sender {
             dead_letters,
             refused_codecs: HashSet::new(),
             resolved_at: None,
+            tended_at: None,
             read_buffer: vec![0; lanes::READ_BYTES],
             is_running: false,
         }
@@ -229,6 +235,7 @@ impl Sender {
         self.ask_cluster(now);
         let is_settled = self.settle_all(now);
         self.remove_drained();
+        self.tend_disk(now);
         self.report();
         let timeout =
             if is_settled { self.timeout(self.clock.moment()) } else { Some(Duration::ZERO) };
@@ -267,6 +274,20 @@ impl Sender {
         }
     }
 
+    /// After trouble with the disk: makes the spool's directory where it is missing, and moves to the disk what had
+    /// to stay in memory.
+    fn tend_disk(&mut self, now: Moment) {
+        if self.tended_at.is_some_and(|at| now.since(at) < TEND_INTERVAL) {
+            return;
+        }
+        let Some(own) = self.flights.source(OWN) else { return };
+        if !own.reader.is_settled() {
+            self.tended_at = Some(now);
+            own.slot.tend();
+            own.reader.tend();
+        }
+    }
+
     fn remove_drained(&mut self) {
         self.counters.batch.spool_errors.add(self.flights.discard_free());
         for index in self.flights.drained() {
@@ -288,8 +309,11 @@ impl Sender {
         let asks = self.inquiry_timeout(now);
         let interval = self.settings.transport.resolve_interval;
         let resolve = self.resolved_at.map(|at| at.after(interval));
+        let own = self.flights.source(OWN);
+        let tend = own.filter(|own| !own.reader.is_settled()).map(|_| now.after(TEND_INTERVAL));
         let credentials = self.credentials.poll_timeout();
-        [earliest, resend, asks, resolve, credentials].into_iter().flatten().min().map(|at| {
+        let all = [earliest, resend, asks, resolve, credentials, tend];
+        all.into_iter().flatten().min().map(|at| {
             // A moment that has passed means at once, but never a spin: time moves by then.
             at.since(now).max(Duration::from_micros(100))
         })

@@ -78,6 +78,7 @@ impl Reader {
                 Step::Waiting => return None,
                 Step::Finished => {
                     let mark = self.tracked[index].ahead.back()?.mark;
+                    self.tracked[index].loaded = None;
                     let following = &mut self.tracked[index + 1];
                     following.ahead.push_back(Piece::new(DATA_START, mark));
                     self.ahead = Some(following.number);
@@ -131,7 +132,8 @@ impl Reader {
         if start >= end {
             return None;
         }
-        let found = next_item(&**segment, &segment.address, start..end, Trust::Own)?;
+        let bytes = segment.load(start..end).ok()?;
+        let found = next_item(&bytes, &segment.address, start..end, Trust::Own)?;
         match found.item {
             Item::Group(header) if found.offset == start => Some((
                 start,

@@ -3,6 +3,7 @@
 //! Owns the cursor and the account of gaps. Invariant: the mark only rises, and every record number
 //! it passes is in a frame handed out, in a tally, or counted damaged.
 
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,9 +19,11 @@ use crate::spool::reader::count;
 use crate::spool::recovery::is_shortage;
 use crate::spool::scan::Item;
 use crate::spool::scan::Sections;
+use crate::spool::scan::Source;
 use crate::spool::scan::Trust;
 use crate::spool::scan::next_item;
 use crate::spool::segment::Segment;
+use crate::spool::segment::SegmentBytes;
 use crate::spool::track::Content;
 use crate::spool::track::Tracked;
 use crate::spool::types::Damage;
@@ -43,16 +46,29 @@ impl Reader {
             return Step::Waiting;
         }
         while let Some((segment, range, trust)) = self.readable() {
-            let found = next_item(&*segment, &segment.address, range.clone(), trust);
+            let bytes = match self.load(&segment, &range) {
+                Ok(bytes) => bytes,
+                Err(source) => {
+                    let again = is_shortage(&source);
+                    self.error = Some(SpoolError::io("read a segment in", &self.dir)(source));
+                    if again {
+                        return Step::Waiting;
+                    }
+                    self.tracked[self.reading].cursor = range.end;
+                    self.note_unreadable(&segment, range);
+                    continue;
+                }
+            };
+            let found = next_item(&bytes, &segment.address, range.clone(), trust);
             let good_from = found.map_or(range.end, |found| found.offset);
             self.tracked[self.reading].cursor = found.map_or(range.end, |found| found.end());
             if good_from > range.start {
-                self.note_bad(&segment, range.start..good_from);
+                self.note_bad(&bytes, range.start..good_from);
             }
             match found.map(|found| found.item) {
                 Some(Item::Group(header)) => self.note_group(&header),
                 Some(Item::Frame(header)) => {
-                    if let Some(frame) = self.note_frame(segment, good_from, header) {
+                    if let Some(frame) = self.note_frame(bytes, good_from, header) {
                         return Step::Frame(frame);
                     }
                 }
@@ -62,6 +78,19 @@ impl Reader {
         if self.is_finished() { Step::Finished } else { Step::Waiting }
     }
 
+    /// The bytes of `range` at least: what was loaded before, as long as it lasts.
+    fn load(&mut self, segment: &Arc<Segment>, range: &Range<usize>) -> io::Result<SegmentBytes> {
+        let loaded = &mut self.tracked[self.reading].loaded;
+        if let Some(bytes) = loaded
+            && bytes.shows(range)
+        {
+            return Ok(bytes.clone());
+        }
+        let bytes = segment.load(range.clone())?;
+        *loaded = bytes.is_copy().then(|| bytes.clone());
+        Ok(bytes)
+    }
+
     /// The bytes to look at next in the current segment, and whether to believe them.
     fn readable(&mut self) -> Option<(Arc<Segment>, Range<usize>, Trust)> {
         self.pass_piece();
@@ -69,8 +98,10 @@ impl Reader {
         let tracked = &mut self.tracked[self.reading];
         let live_end = tracked.ahead.front().map_or(live_end, |piece| live_end.min(piece.start));
         match &mut tracked.content {
-            Content::Live { segment } => (tracked.cursor < live_end)
-                .then(|| (Arc::clone(segment), tracked.cursor..live_end, Trust::Own)),
+            Content::Live { segment } => (tracked.cursor < live_end).then(|| {
+                let trust = if segment.is_dead() { Trust::Nothing } else { Trust::Own };
+                (Arc::clone(segment), tracked.cursor..live_end, trust)
+            }),
             Content::Recovered { segment, sections } => {
                 while let Some(section) = sections.front() {
                     let range = section.start.max(tracked.cursor)..section.end;
@@ -122,7 +153,13 @@ impl Reader {
             self.mark.group = self.mark.group.max(end.group);
             self.mark.batches = self.mark.batches.max(end.batches);
         }
-        self.tracked[self.reading].end = Some(self.mark);
+        let finished = &mut self.tracked[self.reading];
+        finished.end = Some(self.mark);
+        finished.loaded = None;
+        if let Content::Recovered { segment, .. } = &finished.content {
+            // A backlog is read once: what is still on its way is read again by the page.
+            segment.forget_pages();
+        }
         self.reading += 1;
     }
 
@@ -132,10 +169,16 @@ impl Reader {
         let Content::Unopened { path, file_bytes, .. } = &tracked.content else { return true };
         let (path, file_bytes) = (path.clone(), *file_bytes);
         let address = Address { instance: self.ledger.instance, segment: tracked.number };
-        match Segment::open(path.clone(), address) {
-            Ok(segment) => {
-                let sections = Sections::of(&segment, &address, segment.committed()).ranges;
-                tracked.content = Content::Recovered { segment: Arc::new(segment), sections };
+        let opened = Segment::open(path.clone(), address, self.store).and_then(|segment| {
+            let segment = Arc::new(segment);
+            let bytes = segment.load(0..segment.view.len())?;
+            let sections = Sections::of(&bytes, &address, segment.committed()).ranges;
+            Ok((segment, sections, bytes))
+        });
+        match opened {
+            Ok((segment, sections, bytes)) => {
+                tracked.content = Content::Recovered { segment, sections };
+                tracked.loaded = bytes.is_copy().then_some(bytes);
                 true
             }
             Err(source) => {
@@ -161,19 +204,19 @@ impl Reader {
     /// The frame, unless it is resolved already or repeats records.
     fn note_frame(
         &mut self,
-        segment: Arc<Segment>,
+        bytes: SegmentBytes,
         offset: usize,
         header: FrameHeader,
     ) -> Option<Frame> {
         self.note_gap(header.first_record);
         if header.first_record < self.mark.record {
-            self.note_bad(&segment, offset..offset + header.frame_bytes as usize);
+            self.note_bad(&bytes, offset..offset + header.frame_bytes as usize);
             return None;
         }
         self.mark.record = header.first_record + u64::from(header.record_count);
         self.mark.batches += 1;
-        let state = segment.state(offset);
-        let frame = Frame::new(segment, offset, header);
+        let state = bytes.segment.state(offset);
+        let frame = Frame::new(bytes, offset, header);
         let tracked = &mut self.tracked[self.reading];
         if state == STATE_STORED {
             tracked.unresolved.add(&amount(&frame));
@@ -203,14 +246,18 @@ impl Reader {
     }
 
     /// Bytes that are nothing good: kept in the quarantine before the segment is used again.
-    fn note_bad(&mut self, segment: &Segment, range: Range<usize>) {
-        let number = segment.address.segment;
-        let bytes = self.tracked[self.reading].bytes(range.clone());
-        if let Err(source) = self.quarantine.keep(number, range.start, bytes) {
+    fn note_bad(&mut self, bytes: &SegmentBytes, range: Range<usize>) {
+        let number = bytes.segment.address.segment;
+        if let Err(source) = self.quarantine.keep(number, range.start, bytes.bytes(range.clone())) {
             self.error = Some(SpoolError::io("keep damaged bytes of", &self.dir)(source));
         }
+        self.note_unreadable(&bytes.segment, range);
+    }
+
+    /// Bytes that the disk does not give back.
+    fn note_unreadable(&mut self, segment: &Segment, range: Range<usize>) {
         let bytes = range.start as u64..range.end as u64;
-        self.report(Damage { segment: number, bytes, records: 0..0 });
+        self.report(Damage { segment: segment.address.segment, bytes, records: 0..0 });
     }
 
     fn report(&mut self, damage: Damage) {

@@ -36,7 +36,7 @@ fn segments_go_round_and_their_files_stay_few() {
     let (mut writer, mut reader) = create(dir.path(), INSTANCE, &options(20)).unwrap();
     let mut next = 0;
     for _ in 0..100 {
-        writer.prepare();
+        writer.prepare(Moment(0));
         commit(&mut writer, &[], &[(10, 20_000)]).unwrap();
         writer.publish();
         let frame = reader.next().unwrap();
@@ -146,7 +146,7 @@ fn options_out_of_range_name_themselves() {
         (2 << 30, 1 << 40, "segment_bytes"),
         (65_536, 65_536, "bytes_max"),
     ] {
-        let options = Options { segment_bytes, bytes_max, sync: Sync::None };
+        let options = Options { segment_bytes, bytes_max, sync: Sync::None, ..Options::default() };
         let error = create(dir.path(), INSTANCE, &options).unwrap_err();
         assert!(error.to_string().contains(name), "{error}");
     }
@@ -261,7 +261,12 @@ fn every_unpublished_ring_position_is_in_the_newest_group() {
 #[test]
 fn starting_reads_one_segment_whatever_the_backlog() {
     let dir = private_dir().unwrap();
-    let options = Options { segment_bytes: 4 << 20, bytes_max: 2 << 30, sync: Sync::None };
+    let options = Options {
+        segment_bytes: 4 << 20,
+        bytes_max: 2 << 30,
+        sync: Sync::None,
+        ..Options::default()
+    };
     let (mut writer, reader) = create(dir.path(), INSTANCE, &options).unwrap();
     // 256 segments of 4 MiB, each nearly full.
     for _ in 0..256 {

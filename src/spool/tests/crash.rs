@@ -154,7 +154,7 @@ fn child_process() {
             Err(error) => panic!("{error}"),
         }
         writer.publish();
-        writer.prepare();
+        writer.prepare(Moment(0));
         for _ in 0..2 {
             let Some(frame) = reader.next() else { continue };
             check(&frame);

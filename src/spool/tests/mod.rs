@@ -3,6 +3,7 @@
 mod basic;
 mod crash;
 mod damage;
+mod memory;
 mod model;
 
 use std::fs;
@@ -12,6 +13,7 @@ use std::path::Path;
 
 use crate::checksum;
 use crate::ids::InstanceId;
+use crate::ids::Moment;
 use crate::ids::RingId;
 use crate::ids::RingPosition;
 use crate::spool::*;
@@ -29,7 +31,11 @@ fn private_dir() -> io::Result<tempfile::TempDir> {
 
 /// `segments` of the smallest size.
 fn options(segments: u64) -> Options {
-    Options { segment_bytes: SEGMENT_BYTES, bytes_max: segments * SEGMENT_BYTES, sync: Sync::None }
+    Options {
+        segment_bytes: SEGMENT_BYTES,
+        bytes_max: segments * SEGMENT_BYTES,
+        ..Options::default()
+    }
 }
 
 /// The body of a batch: a function of its first record, so that any mixing up shows.

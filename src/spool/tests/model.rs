@@ -44,7 +44,13 @@ struct Entry {
     is_taken: bool,
 }
 
+/// The quota of five segments.
+fn options_of(store: StoreKind) -> Options {
+    Options { store: Some(store), ..options(5) }
+}
+
 struct Model {
+    store: StoreKind,
     dir: tempfile::TempDir,
     writer: Writer,
     reader: Reader,
@@ -62,10 +68,11 @@ struct Model {
 }
 
 impl Model {
-    fn new() -> Self {
+    fn new(store: StoreKind) -> Self {
         let dir = private_dir().unwrap();
-        let (writer, reader) = create(dir.path(), INSTANCE, &options(5)).unwrap();
+        let (writer, reader) = create(dir.path(), INSTANCE, &options_of(store)).unwrap();
         Self {
+            store,
             dir,
             writer,
             reader,
@@ -88,7 +95,7 @@ impl Model {
                 self.published = self.entries.len();
                 self.places.push((self.reader.published_position(), self.published));
             }
-            Operation::Prepare => self.writer.prepare(),
+            Operation::Prepare => self.writer.prepare(Moment(0)),
             Operation::Next => self.next(false),
             Operation::NextAhead => self.next(true),
             Operation::Skip(index) => {
@@ -208,7 +215,7 @@ impl Model {
     /// A new process on `dir`: every committed batch is published, none is handed out.
     fn recover(&mut self, dir: tempfile::TempDir) {
         self.open.clear();
-        let recovered = recover(dir.path(), &options(5)).unwrap();
+        let recovered = recover(dir.path(), &options_of(self.store)).unwrap();
         assert_eq!(recovered.instance, INSTANCE);
         assert_eq!(recovered.report.set_aside, []);
         assert!(!recovered.report.ledger_lost && !recovered.report.tail_unknown);
@@ -248,8 +255,11 @@ impl Model {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn it_does_what_a_list_does(operations in prop::collection::vec(operation(), 1..250)) {
-        let mut model = Model::new();
+    fn it_does_what_a_list_does(
+        operations in prop::collection::vec(operation(), 1..250),
+        is_file: bool,
+    ) {
+        let mut model = Model::new(if is_file { StoreKind::File } else { StoreKind::Mapped });
         for operation in operations {
             model.apply(operation);
         }

@@ -1,0 +1,138 @@
+//! The disk refuses files: the spool goes on in memory and comes back by itself.
+
+use super::*;
+use std::time::Duration;
+
+/// Long after everything that was tried before.
+fn later(seconds: u64) -> Moment {
+    Moment(0).after(Duration::from_secs(seconds))
+}
+
+/// Commits one batch that fills most of a segment.
+fn fill(writer: &mut Writer) {
+    commit(writer, &[], &[(1, 40_000)]).unwrap();
+    writer.publish();
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_found_when_it_can() {
+    for store in [StoreKind::Mapped, StoreKind::File] {
+        let root = private_dir().unwrap();
+        let dir = root.path().join("slot");
+        fs::write(&dir, b"in the way").unwrap();
+        let options = Options { store: Some(store), ..options(8) };
+        let (mut writer, mut reader) = create(&dir, INSTANCE, &options).unwrap();
+        let condition = writer.condition();
+        assert!(condition.is_memory_mode());
+        (0..3).for_each(|_| fill(&mut writer));
+        assert_eq!(condition.memory_bytes(), 3 * SEGMENT_BYTES);
+        let first = reader.next().unwrap();
+        reader.resolve(&first, Resolution::Delivered);
+        drop(first);
+        let second = reader.next().unwrap();
+        assert_eq!(condition.memory_bytes(), 2 * SEGMENT_BYTES, "waits for no ledger");
+
+        writer.prepare(later(1));
+        writer.prepare(later(2));
+        assert!(condition.is_memory_mode(), "still in the way");
+        fs::remove_file(&dir).unwrap();
+        file::create_private_directory(&dir).unwrap();
+        writer.prepare(later(60));
+        assert!(!condition.is_memory_mode());
+        reader.tend();
+        reader.tend();
+        let binding = Binding {
+            producer_id: 1,
+            epoch: 2,
+            base_sequence: 3,
+            partition: 0,
+            batch_crc: 4,
+            sequence_space: 5,
+            part: Default::default(),
+        };
+        reader.bind(&second, &binding).unwrap();
+        drop(second);
+        assert_eq!((condition.memory_bytes(), condition.segments_rehomed()), (0, 2));
+        fill(&mut writer);
+        assert_conserved(&reader);
+        drop((writer, reader));
+
+        let mut recovered = recover(&dir, &options).unwrap();
+        let frames = drain(&mut recovered.reader);
+        assert_eq!(frames.iter().map(check).collect::<Vec<_>>(), [(1, 1), (2, 1), (3, 1)]);
+        assert_eq!(frames[0].binding(), Some(binding), "stored in the copy while on its way");
+        assert_eq!(recovered.reader.totals().damaged, 0);
+    }
+}
+
+#[test]
+fn memory_has_its_own_bound_and_room_comes_with_every_delivery() {
+    let root = private_dir().unwrap();
+    let options = Options { memory_bytes_max: 2 * SEGMENT_BYTES, ..options(8) };
+    let file = root.path().join("file");
+    fs::write(&file, b"").unwrap();
+    let (mut writer, mut reader) = create(&file, INSTANCE, &options).unwrap();
+    for round in 0..20 {
+        while commit(&mut writer, &[], &[(1, 40_000)]).is_ok() {}
+        writer.publish();
+        assert!(writer.condition().memory_bytes() <= 2 * SEGMENT_BYTES);
+        let frames = drain(&mut reader);
+        assert_eq!(
+            frames.len(),
+            if round == 0 { 2 } else { 1 },
+            "the last one is still written to"
+        );
+        for frame in &frames {
+            check(frame);
+            reader.resolve(frame, Resolution::Delivered);
+        }
+        assert_conserved(&reader);
+        drop(frames);
+        reader.tend();
+    }
+}
+
+#[test]
+fn what_a_crash_took_with_the_memory_is_counted() {
+    let dir = private_dir().unwrap();
+    let (mut writer, reader) = create(dir.path(), INSTANCE, &options(8)).unwrap();
+    fill(&mut writer);
+    drop((writer, reader));
+    let mut recovered = recover(dir.path(), &options(8)).unwrap();
+    recovered.reader.expect_records_through(5);
+    assert_eq!(drain(&mut recovered.reader).iter().map(check).collect::<Vec<_>>(), [(0, 1)]);
+    let damage = recovered.reader.take_damage().unwrap();
+    assert_eq!(damage.records, 1..5);
+    assert_eq!(recovered.reader.totals().damaged, 4);
+}
+
+#[test]
+fn an_arena_that_numbered_no_more_than_the_spool_holds_changes_nothing() {
+    let dir = private_dir().unwrap();
+    drop(create(dir.path(), INSTANCE, &options(8)).unwrap());
+    let Recovered { mut writer, mut reader, .. } = recover(dir.path(), &options(8)).unwrap();
+    reader.expect_records_through(0);
+    fill(&mut writer);
+    assert!(reader.next().is_some());
+    drop((writer, reader));
+    let mut recovered = recover(dir.path(), &options(8)).unwrap();
+    assert_eq!(drain(&mut recovered.reader).len(), 1, "a new segment is no released one");
+}
+
+#[test]
+fn a_truncated_segment_is_damage_and_the_spool_goes_on_elsewhere() {
+    crate::sys::guard::install();
+    let dir = private_dir().unwrap();
+    let (mut writer, mut reader) = create(dir.path(), INSTANCE, &options(8)).unwrap();
+    commit(&mut writer, &[], &[(1, 1_000), (1, 20_000)]).unwrap();
+    let path = dir.path().join(segment::segment_name(1));
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.set_len(8192).unwrap();
+    commit(&mut writer, &[], &[(1, 30_000)]).unwrap();
+    writer.publish();
+    let frames = drain(&mut reader);
+    assert_eq!(frames.iter().map(check).collect::<Vec<_>>(), [(0, 1), (2, 1)]);
+    frames.iter().for_each(|frame| reader.resolve(frame, Resolution::Delivered));
+    assert_eq!(reader.totals().damaged, 1);
+    assert_conserved(&reader);
+}
