@@ -136,15 +136,12 @@ options! {
         /// refused with `SPOOL_FULL`; then the rings fill. `ring.full` decides whether who is
         /// not admitted is refused or waits.
         full: SpoolFull = ("spool.full", "drop_oldest", choice(SpoolFull::NAMES));
-        /// What goes first after an outage: `strict` the oldest, so that fresh records wait until
-        /// the backlog is delivered; `fresh_first` what was logged lately, while the backlog (what
-        /// waited for more than one to two seconds, and what dead processes left) gets
-        /// `spool.backlog_share`. The order of records is then given up between the two, also
-        /// within a thread, a key or a partition, and kept within each. Batches of Kafka that were read
-        /// already and wait for their partition's leader or their topic go before both.
+        /// What goes first after an outage: `strict` the oldest; `fresh_first` what was logged
+        /// lately, while the backlog (what waited for more than one to two seconds, what dead
+        /// processes left) gets its share. Order is then kept within each of the two only. What was
+        /// read already and waits for a partition's leader or a topic goes before both.
         order: SpoolOrder = ("spool.order", "strict", choice(SpoolOrder::NAMES));
-        /// Percentage of the batches that the backlog gets with `spool.order=fresh_first` while there
-        /// are fresh records too. What one of the two does not use is the other's.
+        /// Percent of the batches that the backlog gets with `fresh_first` beside fresh ones.
         backlog_share: u32 = ("spool.backlog_share", "20", count(1, 90));
         /// Bound on the files below `dead-letters/` of this `name`: records that a receiver refused for good,
         /// kept for `logdrive spool --dead-letters`. Beyond it such a record is only counted and
@@ -245,8 +242,8 @@ options! {
         /// First pause before a failed endpoint is tried again. Pauses double up to `backoff.max`,
         /// each drawn at random from the whole span, and start anew after an acknowledgement.
         backoff_min: Duration = ("backoff.min", "100ms", duration(1, 60_000));
-        /// Longest pause before a failed endpoint is tried again. Not below `backoff.min`. While
-        /// others take batches it is `rebind.interval`, where that is shorter.
+        /// Longest pause before a failed endpoint is tried again; `rebind.interval`, if that is
+        /// shorter, while others take batches. Not below `backoff.min`.
         backoff_max: Duration = ("backoff.max", "10s", duration(1, 3_600_000));
         /// Connection attempts at the same time, so that an outage of many receivers does not end
         /// in a storm.

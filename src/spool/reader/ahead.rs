@@ -42,8 +42,8 @@ impl Reader {
         segment.start + (offset.unwrap_or(tracked.cursor) - DATA_START) as u64
     }
 
-    /// Lets [`Reader::next_ahead`] go on at `position`, which was [`Reader::published_position`] once; what stands
-    /// before it is left to [`Reader::next`]. False, and nothing is skipped, where nothing is there to be read yet or it
+    /// Lets [`Reader::next_ahead`] go on at `position`, once [`Reader::published_position`]; what stands before
+    /// it is left to [`Reader::next`]. False, and nothing is skipped, where nothing is there to be read yet or it
     /// is no place ahead.
     pub fn skip_to(&mut self, position: u64) -> bool {
         self.receive();
