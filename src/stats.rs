@@ -167,6 +167,8 @@ impl Counters {
 /// `accepted + adopted_stored = delivered + unconfirmed + dropped + damaged + stored`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
+    /// Who logged them, as `logdrive verify` names it: 32 hexadecimal digits; empty before there is a slot.
+    pub instance: String,
     /// Records accepted by this client: drained from the rings, or counted in them while the spool is full.
     pub accepted: u64,
     /// How many of them are logdrive's own reports of losses.

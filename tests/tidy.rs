@@ -83,6 +83,7 @@ const UNSAFE_IN: &[&str] = &[
     "src/ring/raw.rs",
     "bindings/c/",
     "bindings/java/native/",
+    "tests/end_to_end/signals.rs",
     "tests/fork.rs",
     "tests/support/witness.rs",
     "tests/faults/exit.rs",

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::config::choices::Acks;
 use crate::config::choices::Codec;
 use crate::config::choices::Discovery;
+use crate::config::choices::Format;
 use crate::config::choices::SaslMechanism;
 use crate::config::choices::SpoolSync;
 use crate::config::error::ConfigError;
@@ -61,6 +62,15 @@ fn check_sizes(settings: &Settings) -> Result<(), ConfigError> {
             ("record.bytes_max", display_bytes(record_max)),
             ("batch.bytes_max", display_bytes(batch_max)),
             "a record must fit in a batch with a tenth to spare",
+        );
+    }
+    // A control character is six bytes of JSON; the rest is for the object's fixed part and the headers.
+    let segment = settings.spool.segment_bytes;
+    if settings.batch.format == Format::Json && record_max > segment / 8 {
+        return contradiction(
+            ("record.bytes_max", display_bytes(record_max)),
+            ("spool.segment_bytes", display_bytes(segment)),
+            "with format=json a record may grow sixfold and must fit in a segment",
         );
     }
     match settings.ring.bytes_max {

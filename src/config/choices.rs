@@ -82,6 +82,13 @@ choices! {
         /// Nothing; the same as `drop_newest`, named for its use with `ring.full=block`.
         Block = "block",
     }
+    /// What of the spool goes first (`spool.order`).
+    SpoolOrder {
+        /// The oldest.
+        Strict = "strict",
+        /// What was logged lately; what has waited gets its share beside it.
+        FreshFirst = "fresh_first",
+    }
     /// How segment files are written (`spool.store`).
     SpoolStore {
         /// As the file system allows.

@@ -38,6 +38,7 @@ pub use crate::config::choices::Format;
 pub use crate::config::choices::RingFull;
 pub use crate::config::choices::SaslMechanism;
 pub use crate::config::choices::SpoolFull;
+pub use crate::config::choices::SpoolOrder;
 pub use crate::config::choices::SpoolStore;
 pub use crate::config::choices::SpoolSync;
 pub use crate::config::choices::Timestamps;

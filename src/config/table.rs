@@ -13,6 +13,7 @@ use crate::config::choices::Format;
 use crate::config::choices::RingFull;
 use crate::config::choices::SaslMechanism;
 use crate::config::choices::SpoolFull;
+use crate::config::choices::SpoolOrder;
 use crate::config::choices::SpoolStore;
 use crate::config::choices::SpoolSync;
 use crate::config::choices::Timestamps;
@@ -69,7 +70,8 @@ options! {
         /// so that a flood of DEBUG lines does not displace the error that explains it.
         reserve_percent: u32 = ("ring.reserve", "10", count(0, 90));
         /// Largest record: body, key and attributes together, before compression. A larger one
-        /// is refused with `RECORD_TOO_LARGE`. At most 9/10 of `batch.bytes_max`.
+        /// is refused with `RECORD_TOO_LARGE`. At most 9/10 of `batch.bytes_max`, and with `format=json`
+        /// 1/8 of `spool.segment_bytes`.
         record_bytes_max: u64 = ("record.bytes_max", "256KiB", bytes(KIB, 900_000));
     }
 
@@ -134,6 +136,13 @@ options! {
         /// refused with `SPOOL_FULL`; then the rings fill. `ring.full` decides whether who is
         /// not admitted is refused or waits.
         full: SpoolFull = ("spool.full", "drop_oldest", choice(SpoolFull::NAMES));
+        /// What goes first after an outage: `strict` the oldest; `fresh_first` what was logged
+        /// lately, while the backlog (what waited for more than one to two seconds, what dead
+        /// processes left) gets its share. Order is then kept within each of the two only. What was
+        /// read already and waits for a partition's leader or a topic goes before both.
+        order: SpoolOrder = ("spool.order", "strict", choice(SpoolOrder::NAMES));
+        /// Percent of the batches that the backlog gets with `fresh_first` beside fresh ones.
+        backlog_share: u32 = ("spool.backlog_share", "20", count(1, 90));
         /// Bound on the files below `dead-letters/` of this `name`: records that a receiver refused for good,
         /// kept for `logdrive spool --dead-letters`. Beyond it such a record is only counted and
         /// reported. 0 keeps none.
@@ -233,7 +242,8 @@ options! {
         /// First pause before a failed endpoint is tried again. Pauses double up to `backoff.max`,
         /// each drawn at random from the whole span, and start anew after an acknowledgement.
         backoff_min: Duration = ("backoff.min", "100ms", duration(1, 60_000));
-        /// Longest pause before a failed endpoint is tried again. Not below `backoff.min`.
+        /// Longest pause before a failed endpoint is tried again; `rebind.interval`, if that is
+        /// shorter, while others take batches. Not below `backoff.min`.
         backoff_max: Duration = ("backoff.max", "10s", duration(1, 3_600_000));
         /// Connection attempts at the same time, so that an outage of many receivers does not end
         /// in a storm.

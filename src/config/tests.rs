@@ -217,6 +217,12 @@ fn contradictions_name_both_options() {
             "ring.bytes_max",
             "record.bytes_max",
         ),
+        (
+            RECEIVERS,
+            &[("record.bytes_max", "600000"), ("format", "json")],
+            "record.bytes_max",
+            "spool.segment_bytes",
+        ),
         (RECEIVERS, &[("codec.level", "3")], "codec.level", "codec"),
         (RECEIVERS, &[("codec", "gzip"), ("codec.level", "10")], "codec.level", "codec"),
         (RECEIVERS, &[("spool.dir", "/a"), ("ring.dir", "/a/")], "spool.dir", "ring.dir"),

@@ -48,6 +48,10 @@ pub struct InstanceAccount {
     pub missing: u64,
     /// Where those are.
     pub gaps: Vec<Range<u64>>,
+    /// How many records it logged in all, if that was said: without it nobody can tell what is missing at the end.
+    pub expected: Option<u64>,
+    /// Records that are there beyond that number.
+    pub beyond: u64,
 }
 
 /// The account of several directories.
@@ -81,9 +85,23 @@ impl Account {
     /// # Errors
     /// When a directory or file cannot be read.
     pub fn of(dirs: &[PathBuf]) -> Result<Self, SourceError> {
+        Self::expecting(dirs, &[])
+    }
+
+    /// As [`Account::of`]; `expected` says of instances how many records they logged in all.
+    ///
+    /// # Errors
+    /// When a directory or file cannot be read.
+    pub fn expecting(
+        dirs: &[PathBuf],
+        expected: &[(InstanceId, u64)],
+    ) -> Result<Self, SourceError> {
         let files = source::files(dirs, None)?;
         let mut builder = Builder::default();
         builder.account.files = files.len() as u64;
+        for (instance, records) in expected {
+            builder.instances.entry(instance.0).or_default().expected = Some(*records);
+        }
         for (number, file) in files.iter().enumerate() {
             let partition = files.iter().position(|other| other.partition == file.partition);
             let partition = partition.unwrap_or(number);
@@ -93,9 +111,10 @@ impl Account {
         Ok(builder.finish())
     }
 
-    /// Whether nothing is damaged and nothing is missing.
+    /// Whether nothing is damaged, nothing is missing, and no instance has more records than were expected.
     pub fn is_complete(&self) -> bool {
-        self.damaged.is_empty() && self.missing() == 0
+        let is_beyond = self.instances.iter().any(|instance| instance.beyond > 0);
+        self.damaged.is_empty() && self.missing() == 0 && !is_beyond
     }
 
     /// Records that nothing explains, over all instances.
@@ -109,6 +128,7 @@ struct Received {
     batches: u64,
     received: Ranges,
     lost: Ranges,
+    expected: Option<u64>,
 }
 
 #[derive(Default)]
@@ -216,7 +236,11 @@ impl Received {
             explained.add(range.start, range.end - range.start);
         }
         let explained = explained.coverage();
-        let gaps = explained.gaps();
+        let mut gaps = explained.gaps();
+        let end = explained.covered.last().map_or(0, |range| range.end);
+        if let Some(expected) = self.expected.filter(|expected| *expected > end) {
+            gaps.push(end..expected);
+        }
         InstanceAccount {
             instance: InstanceId(instance),
             batches: self.batches,
@@ -225,6 +249,8 @@ impl Received {
             lost: explained.unique - received.unique,
             missing: gaps.iter().map(|gap| gap.end - gap.start).sum(),
             gaps,
+            expected: self.expected,
+            beyond: self.expected.map_or(0, |expected| end.saturating_sub(expected)),
         }
     }
 }

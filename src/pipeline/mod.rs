@@ -109,6 +109,8 @@ impl StartError {
 
 /// See the module's head.
 pub struct Pipeline {
+    /// As tools print it.
+    instance: String,
     registry: Arc<Registry>,
     clock: Clock,
     gate: Arc<Gate>,
@@ -250,6 +252,7 @@ impl Pipeline {
         let has_heritage = roots.has_dead();
         let options = adopt::Options::new(encode, spool_options, ring);
         let adoption = adoption(&settings, roots, options, clock, &links);
+        let instance = slot.instance().to_string();
         let sender = Sender::new(sender::Parts {
             seed: u64::from_le_bytes(slot.instance().0[..8].try_into().unwrap_or_default()),
             own: Source { reader, writer: None, slot },
@@ -272,6 +275,7 @@ impl Pipeline {
             threads.start();
         }
         Self {
+            instance,
             registry: Arc::new(registry),
             clock,
             gate,
@@ -314,6 +318,7 @@ impl Pipeline {
         sender.stored += accepted.saturating_sub(committed);
         sender.adoption_done = self.adoption_done();
         Snapshot {
+            instance: self.instance.clone(),
             accepted,
             loss_reports: batch.loss_reports.value(),
             refused: Refusal::ALL

@@ -38,6 +38,7 @@ use crate::sys::faults::Point;
 use crate::sys::faults::crash_point;
 use crate::sys::faults::is_broken;
 
+mod ahead;
 mod release;
 mod walk;
 
@@ -61,6 +62,8 @@ pub struct Reader {
     mark: Mark,
     /// What was released is unknown: the first good item says where the account starts.
     account_unknown: bool,
+    /// Number of the segment whose last piece reading ahead goes on with; none where nothing was skipped.
+    ahead: Option<u64>,
     /// What the dead process had numbered, until the last segment it left was read.
     recovered_end: Option<Mark>,
     /// How far the writer had published when it was last asked.
@@ -105,6 +108,7 @@ impl Reader {
             reading: 0,
             mark,
             account_unknown: ledger.account_unknown,
+            ahead: None,
             published: 0,
             damages: VecDeque::new(),
             error: None,
@@ -195,6 +199,9 @@ impl Reader {
         // First: it makes the counts at least as new.
         let unread_bytes = self.unread_bytes();
         let (records, batches) = self.shared.counts();
+        let (records_ahead, batches_ahead, _) = self.read_ahead();
+        let (records_unread, batches_unread) =
+            (records.saturating_sub(self.mark.record), batches.saturating_sub(self.mark.batches));
         Totals {
             records,
             batches,
@@ -202,8 +209,8 @@ impl Reader {
             unconfirmed: tally.unconfirmed,
             dropped: tally.dropped,
             damaged: tally.damaged,
-            stored_records: unresolved.records + records.saturating_sub(self.mark.record),
-            stored_batches: unresolved.batches + batches.saturating_sub(self.mark.batches),
+            stored_records: unresolved.records + records_unread.saturating_sub(records_ahead),
+            stored_batches: unresolved.batches + batches_unread.saturating_sub(batches_ahead),
             stored_bytes: unresolved.bytes + unread_bytes,
         }
     }
@@ -270,7 +277,8 @@ impl Reader {
 
     fn unread_bytes(&self) -> u64 {
         let left: u64 = self.tracked.iter().map(Tracked::unread_bytes).sum();
-        left + self.shared.published().saturating_sub(self.live_read())
+        let (_, _, ahead) = self.read_ahead();
+        left + self.shared.published().saturating_sub(self.live_read() + ahead)
     }
 }
 

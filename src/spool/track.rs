@@ -25,6 +25,8 @@ pub struct Tracked {
     pub unresolved: Amount,
     /// How its records ended.
     pub tally: Tally,
+    /// What was read of it ahead of the cursor, in the order of offsets.
+    pub ahead: VecDeque<Piece>,
     /// Where the instance stood behind its last frame, once all of it was read.
     pub end: Option<Mark>,
     /// The part that is looked at now, where it is not mapped.
@@ -97,6 +99,26 @@ pub struct Mark {
     pub batches: u64,
 }
 
+/// A part of a segment that was read ahead of what stands before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Offset of the group that it begins with.
+    pub start: usize,
+    /// Offset up to which it was read.
+    pub end: usize,
+    /// Where the instance stood at its start.
+    pub first: Mark,
+    /// Where it stood behind what was read.
+    pub mark: Mark,
+}
+
+impl Piece {
+    /// Nothing of it was read yet.
+    pub fn new(start: usize, first: Mark) -> Self {
+        Self { start, end: start, first, mark: first }
+    }
+}
+
 impl Tracked {
     /// Nothing of it was read yet.
     pub fn new(number: u64, content: Content) -> Self {
@@ -106,6 +128,7 @@ impl Tracked {
             cursor: DATA_START,
             unresolved: Amount::default(),
             tally: Tally::default(),
+            ahead: VecDeque::new(),
             end: None,
             loaded: None,
         }

@@ -12,6 +12,7 @@ use crate::support::random::Random;
 use crate::support::site::Site;
 use crate::support::site::assert_same_lines;
 use crate::support::site::cat_lines;
+use crate::support::site::run;
 use crate::support::site::verify;
 use crate::support::wait;
 
@@ -145,4 +146,28 @@ fn every_codec_with_any_number_of_workers() {
         }
         verify(&[site.receiver_dir(0)]);
     }
+}
+
+/// Nobody can see in the files that the last records of a run are missing: its statistics say how many there were.
+#[test]
+fn what_a_closed_client_says_of_its_end_shows_what_is_missing_there() {
+    let site = Site::new();
+    let receiver = ReceiverProcess::start(&site.receiver_dir(0), &[]);
+    let client = site.client(&[receiver.address], "");
+    lines(0, 100).iter().for_each(|line| client.info(line));
+    let stats = client.close(wait::PATIENCE).unwrap();
+    let verify = |records: u64| {
+        let expected = format!("{}:{records}", stats.instance);
+        let (code, out) = run("verify", &[site.receiver_dir(0)], &["--expect", &expected]);
+        (code == Some(0), String::from_utf8(out).unwrap())
+    };
+    let (is_complete, out) = verify(stats.accepted);
+    assert!(is_complete && out.contains("end known: 100 records"), "{out}");
+    let (is_complete, out) = verify(stats.accepted + 2);
+    assert!(!is_complete && out.contains("missing: records 100 to 101"), "{out}");
+    let (is_complete, out) = verify(stats.accepted - 1);
+    assert!(!is_complete && out.contains("1 records more than the 99"), "{out}");
+    let (code, out) = run("verify", &[site.receiver_dir(0)], &[]);
+    let out = String::from_utf8(out).unwrap();
+    assert!(code == Some(0) && out.contains("end unknown"), "{out}");
 }

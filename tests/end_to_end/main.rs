@@ -17,6 +17,8 @@ mod events;
 mod heirs;
 mod lines;
 mod network;
+mod order;
 mod ship;
+mod signals;
 mod threads;
 mod two_of_a_name;

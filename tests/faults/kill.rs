@@ -19,10 +19,11 @@ use crate::support::site::Site;
 const KILLS_PER_SITE: u64 = 25;
 
 /// The spool waits rather than drops; the application blocks then, and a kill may find it blocked.
-const OPTIONS: [&str; 3] = [
+const OPTIONS: [&str; 4] = [
     "spool.full=block&ring.full=block&ring.bytes_max=16MiB",
     "spool.full=block&ring.full=block&ring.bytes_max=16MiB&spool.dir=SPOOL&workers=2&codec=zstd",
     "spool.full=block&ring.full=block&ring.bytes_max=16MiB&codec=none&linger=0",
+    "spool.full=block&ring.full=block&ring.bytes_max=16MiB&spool.order=fresh_first",
 ];
 
 /// Where one group of kills happens.

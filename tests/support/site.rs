@@ -174,7 +174,8 @@ pub fn verify(dirs: &[PathBuf]) -> String {
     text
 }
 
-fn run(command: &str, dirs: &[PathBuf], arguments: &[&str]) -> (Option<i32>, Vec<u8>) {
+/// The exit code of a command of `logdrive` about these directories, and what it prints.
+pub fn run(command: &str, dirs: &[PathBuf], arguments: &[&str]) -> (Option<i32>, Vec<u8>) {
     let output = Command::new(env!("CARGO_BIN_EXE_logdrive"))
         .arg(command)
         .args(dirs)

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use std::path::PathBuf;
 
+use logdrive::ids::InstanceId;
 use logdrive::inspect::account::Account;
 use logdrive::inspect::account::Damage;
 use logdrive::inspect::account::InstanceAccount;
@@ -20,20 +21,25 @@ const LISTED_MAX: usize = 20;
 ///
 /// Give the directories of all receivers at once: each alone has only its share. Checks every
 /// checksum and record, finds gaps and repeats by the record numbers that logdrive writes, and
-/// takes reported losses into account. Exits with 0 only if nothing is damaged and nothing is
+/// takes reported losses into account. What is missing behind an instance's last record shows
+/// only with --expect: without it the end is said to be unknown. Exits with 0 only if nothing is damaged and nothing is
 /// missing without a reason.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Directories of receivers.
     #[arg(required = true, value_name = "DIR")]
     dirs: Vec<PathBuf>,
+    /// How many records an instance logged in all, as its statistics (`instance`, `accepted`) say
+    /// after it was closed. May be given several times.
+    #[arg(long, value_name = "INSTANCE:RECORDS", value_parser = parse_expected)]
+    expect: Vec<(InstanceId, u64)>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
-    let account = Account::of(&arguments.dirs)?;
+    let account = Account::expecting(&arguments.dirs, &arguments.expect)?;
     let text = if arguments.json { as_json(&account)? } else { as_table(&account)? };
     output::print(&text)?;
     if account.files == 0 {
@@ -43,6 +49,13 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
         return Ok(Outcome::Bad);
     }
     Ok(if account.is_complete() { Outcome::Good } else { Outcome::Bad })
+}
+
+fn parse_expected(text: &str) -> Result<(InstanceId, u64), String> {
+    let parts = text.split_once(':');
+    parts
+        .and_then(|(instance, records)| Some((InstanceId::parse(instance)?, records.parse().ok()?)))
+        .ok_or_else(|| "32 lower-case hexadecimal digits, `:` and a number".to_owned())
 }
 
 fn as_table(account: &Account) -> Result<String, std::fmt::Error> {
@@ -68,6 +81,15 @@ fn as_table(account: &Account) -> Result<String, std::fmt::Error> {
             writeln!(out, "  missing: records {} to {}", gap.start, gap.end - 1)?;
         }
         list_rest(&mut out, of.gaps.len())?;
+        match (of.expected, of.beyond) {
+            (None, _) => {
+                writeln!(out, "  end unknown: records behind its last one would not show")?
+            }
+            (Some(expected), 0) => writeln!(out, "  end known: {expected} records in all")?,
+            (Some(expected), more) => {
+                writeln!(out, "  {more} records more than the {expected} that were expected")?;
+            }
+        }
     }
     if account.foreign_batches > 0 {
         let Account { foreign_batches, foreign_records, foreign_duplicates, .. } = account;
@@ -136,14 +158,14 @@ fn as_json(account: &Account) -> Result<String, std::fmt::Error> {
 }
 
 fn instance_json(out: &mut String, place: usize, of: &InstanceAccount) -> std::fmt::Result {
-    let InstanceAccount { instance, batches, records, duplicates, lost, missing, gaps } = of;
+    let InstanceAccount { instance, batches, records, duplicates, lost, missing, .. } = of;
     out.push_str(if place > 0 { "," } else { "" });
     write!(out, "{{\"instance\":\"{instance}\",\"batches\":{batches},\"records\":{records}")?;
     write!(out, ",\"duplicates\":{duplicates},\"lost\":{lost},\"missing\":{missing},\"gaps\":[")?;
-    for (place, gap) in gaps.iter().enumerate() {
+    for (place, gap) in of.gaps.iter().enumerate() {
         let comma = if place > 0 { "," } else { "" };
         write!(out, "{comma}{{\"first\":{},\"count\":{}}}", gap.start, gap.end - gap.start)?;
     }
-    out.push_str("]}");
-    Ok(())
+    let expected = of.expected.map_or("null".to_owned(), |records| records.to_string());
+    write!(out, "],\"expected\":{expected},\"beyond\":{}}}", of.beyond)
 }

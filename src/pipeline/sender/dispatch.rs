@@ -33,6 +33,7 @@ enum Place {
 impl Sender {
     /// Gives batches to lanes until no lane, or no batch, is left.
     pub(super) fn dispatch(&mut self, now: Moment) {
+        self.flights.look(now);
         self.renumber(now);
         for id in self.spaces.ids() {
             self.resend(now, id);

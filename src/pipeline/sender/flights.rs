@@ -20,6 +20,10 @@ use crate::spool::Binding;
 use crate::spool::Frame;
 use crate::spool::Resolution;
 
+mod order;
+
+pub use order::FreshFirst;
+
 /// Index of our own spool among the sources.
 pub const OWN: usize = 0;
 
@@ -105,7 +109,12 @@ pub struct Flights {
     put_back: Vec<Lookahead>,
     next_token: u64,
     own_unresolved: BTreeMap<u64, u32>,
+    /// The newest batch of our own that was read.
     own_taken: Option<u64>,
+    /// The newest one up to which all were read.
+    own_taken_in_order: Option<u64>,
+    /// None where the oldest goes first.
+    order: Option<FreshFirst>,
     losses: Vec<Loss>,
     adopted_delivered: u64,
     adopted_dropped: u64,
@@ -113,7 +122,7 @@ pub struct Flights {
 
 impl Flights {
     /// No batch yet; `own` is this process's spool.
-    pub fn new(own: Source) -> Self {
+    pub fn new(own: Source, order: Option<FreshFirst>) -> Self {
         Self {
             sources: vec![Some(own)],
             flights: HashMap::new(),
@@ -123,6 +132,8 @@ impl Flights {
             next_token: 0,
             own_unresolved: BTreeMap::new(),
             own_taken: None,
+            own_taken_in_order: None,
+            order,
             losses: Vec::new(),
             adopted_delivered: 0,
             adopted_dropped: 0,
@@ -195,15 +206,6 @@ impl Flights {
             .collect()
     }
 
-    /// The next batch that was never sent by us: adopted spools first, they are older.
-    pub fn peek(&mut self) -> Option<&Lookahead> {
-        if self.lookahead.is_none() {
-            let adopted = (1..self.sources.len()).chain([OWN]);
-            self.lookahead = adopted.filter_map(|index| self.read(index)).next();
-        }
-        self.lookahead.as_ref()
-    }
-
     /// Takes the batch that [`Flights::peek`] showed.
     pub fn take_next(&mut self) -> Option<Lookahead> {
         self.lookahead.take()
@@ -248,17 +250,22 @@ impl Flights {
         writers.filter_map(|writer| writer.discard_free().err()).count() as u64
     }
 
-    /// Reads the next frame of a source.
+    /// Reads the oldest frame of a source that was not read yet.
     pub fn read(&mut self, source: usize) -> Option<Lookahead> {
         if let Some(index) = self.put_back.iter().position(|next| next.source == source) {
             return Some(self.put_back.remove(index));
         }
         let frame = self.sources.get_mut(source)?.as_mut()?.reader.next()?;
         if source == OWN {
-            *self.own_unresolved.entry(frame.batch_number()).or_default() += 1;
-            self.own_taken = self.own_taken.max(Some(frame.batch_number()));
+            self.note_taken(&frame);
+            self.own_taken_in_order = self.own_taken_in_order.max(Some(frame.batch_number()));
         }
         Some(Lookahead { source, frame })
+    }
+
+    fn note_taken(&mut self, frame: &Frame) {
+        *self.own_unresolved.entry(frame.batch_number()).or_default() += 1;
+        self.own_taken = self.own_taken.max(Some(frame.batch_number()));
     }
 
     /// Names the next batch.
@@ -365,9 +372,10 @@ impl Flights {
 
     /// Every batch of our own up to this one is resolved.
     pub fn resolved_through(&self) -> Option<u64> {
+        let taken = if self.skips_own() { self.own_taken_in_order } else { self.own_taken };
         match self.own_unresolved.first_key_value() {
-            Some((first, _)) => first.checked_sub(1),
-            None => self.own_taken,
+            Some((first, _)) => first.checked_sub(1).min(taken),
+            None => taken,
         }
     }
 

@@ -19,6 +19,7 @@ use crate::batch::Codec;
 use crate::clock::Clock;
 use crate::config::Acks;
 use crate::config::Settings;
+use crate::config::SpoolOrder;
 use crate::config::TargetMode;
 use crate::ids::Moment;
 use crate::pipeline::credentials::Watch;
@@ -56,6 +57,7 @@ use announce::Announcer;
 use cluster::Inquiry;
 use connection::Connection;
 use flights::Flights;
+use flights::FreshFirst;
 use flights::OWN;
 use hosts::Hosts;
 use parked::Parked;
@@ -142,6 +144,10 @@ impl Sender {
         let window = settings.fleet.lane_batches_in_flight_max as usize;
         let now = clock.moment();
         let resolver = Resolver::new(poller.waker());
+        let order = match settings.spool.order {
+            SpoolOrder::Strict => None,
+            SpoolOrder::FreshFirst => Some(FreshFirst::new(settings.spool.backlog_share)),
+        };
         let slot_dir = own.slot.spool_dir();
         let application_dir = slot_dir.parent().unwrap_or(slot_dir);
         let dead_letters = DeadLetters::new(application_dir, settings.spool.dead_letters_bytes_max);
@@ -162,7 +168,7 @@ impl Sender {
             hosts,
             endpoints,
             connections: Vec::new(),
-            flights: Flights::new(own),
+            flights: Flights::new(own, order),
             tally: report::Tally::default(),
             announcer: Announcer::new(notifier),
             parked: Parked::default(),

@@ -16,6 +16,7 @@ use crate::proto::fleet::CloseReason;
 use crate::proto::fleet::Options;
 use crate::proto::fleet::backoff::Limits;
 use crate::proto::fleet::candidate::Candidate;
+use crate::proto::fleet::candidate::CandidateState;
 use crate::proto::fleet::candidate::Target;
 use crate::proto::fleet::endpoint::Name;
 use crate::proto::fleet::lane::InFlight;
@@ -235,6 +236,22 @@ impl Fleet {
         Limits { shortest: self.options.backoff_min, longest: self.options.backoff_max }
     }
 
+    /// The bounds of the pause before `target` is tried again: while others take batches, no longer than a rebind
+    /// period, within which it is to have its share again. While all are down a crowd of producers would
+    /// be the storm that the longest pause is for.
+    fn retry_limits(&self, target: Option<Target>) -> Limits {
+        let limits = self.backoff_limits();
+        let others_serve = self.candidates.iter().any(|(other, candidate)| {
+            Some(*other) != target && candidate.state(self.now) == CandidateState::Active
+        });
+        match self.options.rebind_interval {
+            Some(period) if others_serve => {
+                Limits { longest: limits.longest.min(period), ..limits }
+            }
+            Some(_) | None => limits,
+        }
+    }
+
     fn check_deadlines(&mut self, index: usize) {
         let lane = &self.lanes[index];
         let is_late = lane.oldest_age(self.now) >= self.options.acknowledgement_deadline
@@ -269,7 +286,7 @@ impl Fleet {
 
     /// Notes that a lane failed; `eject` where its candidate is to blame.
     fn note_failure(&mut self, index: usize, eject: bool) {
-        let limits = self.backoff_limits();
+        let limits = self.retry_limits(self.lanes[index].target);
         let lane = &mut self.lanes[index];
         lane.failures += 1;
         lane.is_moving = false;

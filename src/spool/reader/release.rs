@@ -25,11 +25,12 @@ impl Reader {
     /// Accounts for all segments as released, for a spool that is drained and will be removed.
     pub(crate) fn release_all(&mut self) -> Result<(), SpoolError> {
         let Some(newest) = self.tracked.back() else { return Ok(()) };
+        let mark = self.newest_mark();
         let mut ledger = Ledger {
             released_through: newest.number,
-            next_group: self.mark.group,
-            records: self.mark.record,
-            batches: self.mark.batches,
+            next_group: mark.group,
+            records: mark.record,
+            batches: mark.batches,
             account_unknown: false,
             ..self.ledger
         };

@@ -93,8 +93,10 @@ impl Reader {
 
     /// The bytes to look at next in the current segment, and whether to believe them.
     fn readable(&mut self) -> Option<(Arc<Segment>, Range<usize>, Trust)> {
-        let live_end = self.live_end();
+        self.pass_piece();
+        let live_end = self.live_end(self.reading);
         let tracked = &mut self.tracked[self.reading];
+        let live_end = tracked.ahead.front().map_or(live_end, |piece| live_end.min(piece.start));
         match &mut tracked.content {
             Content::Live { segment } => (tracked.cursor < live_end).then(|| {
                 let trust = if segment.is_dead() { Trust::Nothing } else { Trust::Own };
@@ -114,10 +116,10 @@ impl Reader {
         }
     }
 
-    /// Offset up to which the current segment is published, if this process wrote it.
-    fn live_end(&self) -> usize {
-        let Content::Live { segment } = &self.tracked[self.reading].content else { return 0 };
-        let next_start = match self.tracked.get(self.reading + 1).map(|next| &next.content) {
+    /// Offset up to which a segment is published, if this process wrote it.
+    pub(super) fn live_end(&self, index: usize) -> usize {
+        let Content::Live { segment } = &self.tracked[index].content else { return 0 };
+        let next_start = match self.tracked.get(index + 1).map(|next| &next.content) {
             Some(Content::Live { segment }) => segment.start,
             _ => u64::MAX,
         };
@@ -225,7 +227,7 @@ impl Reader {
     }
 
     /// Records up to `next_record` are missing, if the cursor is not there yet.
-    fn note_gap(&mut self, next_record: u64) {
+    pub(super) fn note_gap(&mut self, next_record: u64) {
         let tracked = &mut self.tracked[self.reading];
         let records = self.mark.record..next_record;
         let unknown = std::mem::take(&mut self.account_unknown);

@@ -9,6 +9,8 @@ enum Operation {
     Publish,
     Prepare,
     Next,
+    Skip(prop::sample::Index),
+    NextAhead,
     Bind(prop::sample::Index),
     Resolve(prop::sample::Index, u8),
     Crash,
@@ -23,6 +25,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         6 => Just(Operation::Publish),
         1 => Just(Operation::Prepare),
         12 => Just(Operation::Next),
+        3 => index().prop_map(Operation::Skip),
+        8 => Just(Operation::NextAhead),
         4 => index().prop_map(Operation::Bind),
         12 => (index(), any::<u8>()).prop_map(|(index, how)| Operation::Resolve(index, how)),
         1 => Just(Operation::Crash),
@@ -37,6 +41,7 @@ struct Entry {
     records: u32,
     binding: Option<Binding>,
     resolution: Option<Resolution>,
+    is_taken: bool,
 }
 
 /// The quota of five segments.
@@ -51,7 +56,12 @@ struct Model {
     reader: Reader,
     entries: Vec<Entry>,
     published: usize,
-    handed_out: usize,
+    /// Places that were the end of what is published, and how many batches that was.
+    places: Vec<(u64, usize)>,
+    /// The first batch that this process committed.
+    own_from: usize,
+    /// The first batch behind what was skipped.
+    ahead_from: usize,
     open: Vec<Frame>,
     ring: u64,
     bindings: i32,
@@ -61,9 +71,20 @@ impl Model {
     fn new(store: StoreKind) -> Self {
         let dir = private_dir().unwrap();
         let (writer, reader) = create(dir.path(), INSTANCE, &options_of(store)).unwrap();
-        let (entries, open) = (Vec::new(), Vec::new());
-        let (published, handed_out, ring, bindings) = (0, 0, 0, 0);
-        Self { store, dir, writer, reader, entries, published, handed_out, open, ring, bindings }
+        Self {
+            store,
+            dir,
+            writer,
+            reader,
+            entries: Vec::new(),
+            published: 0,
+            places: Vec::new(),
+            own_from: 0,
+            ahead_from: 0,
+            open: Vec::new(),
+            ring: 0,
+            bindings: 0,
+        }
     }
 
     fn apply(&mut self, operation: Operation) {
@@ -72,9 +93,16 @@ impl Model {
             Operation::Publish => {
                 self.writer.publish();
                 self.published = self.entries.len();
+                self.places.push((self.reader.published_position(), self.published));
             }
             Operation::Prepare => self.writer.prepare(Moment(0)),
-            Operation::Next => self.next(),
+            Operation::Next => self.next(false),
+            Operation::NextAhead => self.next(true),
+            Operation::Skip(index) => {
+                if !self.places.is_empty() {
+                    self.skip_to(self.places[index.index(self.places.len())]);
+                }
+            }
             Operation::Bind(index) => self.bind(index),
             Operation::Resolve(index, how) => {
                 if !self.open.is_empty() {
@@ -103,26 +131,46 @@ impl Model {
             Err(error) => panic!("{error}"),
         }
         for (records, _) in batches {
-            let (binding, resolution) = (None, None);
-            self.entries.push(Entry { first_record, records: *records, binding, resolution });
+            let (binding, resolution, is_taken) = (None, None, false);
+            self.entries.push(Entry {
+                first_record,
+                records: *records,
+                binding,
+                resolution,
+                is_taken,
+            });
             first_record += u64::from(*records);
         }
     }
 
     /// The next entry that the reader must hand out.
-    fn expected(&self) -> Option<usize> {
-        (self.handed_out..self.published).find(|index| self.entries[*index].resolution.is_none())
+    fn expected(&self, is_ahead: bool) -> Option<usize> {
+        let is_left = |index: &usize| {
+            let entry = &self.entries[*index];
+            !entry.is_taken && entry.resolution.is_none()
+        };
+        let from = if is_ahead { self.ahead_from } else { 0 };
+        (from..self.published).find(is_left)
     }
 
-    fn next(&mut self) {
-        let expected = self.expected();
-        let frame = self.reader.next();
+    fn skip_to(&mut self, (position, batches): (u64, usize)) {
+        let from = self.ahead_from.max(self.own_from);
+        let skips = (from..batches).any(|index| !self.entries[index].is_taken);
+        assert_eq!(self.reader.skip_to(position), skips && batches < self.published);
+        if skips && batches < self.published {
+            self.ahead_from = batches;
+        }
+    }
+
+    fn next(&mut self, is_ahead: bool) {
+        let expected = self.expected(is_ahead);
+        let frame = if is_ahead { self.reader.next_ahead() } else { self.reader.next() };
         assert_eq!(frame.is_some(), expected.is_some());
         let (Some(frame), Some(index)) = (frame, expected) else { return };
-        let entry = &self.entries[index];
+        let entry = &mut self.entries[index];
         assert_eq!(check(&frame), (entry.first_record, entry.records));
         assert_eq!(frame.binding(), entry.binding);
-        self.handed_out = index + 1;
+        entry.is_taken = true;
         self.open.push(frame);
     }
 
@@ -175,13 +223,16 @@ impl Model {
         let next_record = end.map_or(0, |entry| entry.first_record + u64::from(entry.records));
         assert_eq!(recovered.next_record, next_record);
         (self.dir, self.writer, self.reader) = (dir, recovered.writer, recovered.reader);
-        (self.published, self.handed_out) = (self.entries.len(), 0);
+        (self.published, self.own_from) = (self.entries.len(), self.entries.len());
+        self.ahead_from = 0;
+        self.places.clear();
+        self.entries.iter_mut().for_each(|entry| entry.is_taken = false);
     }
 
     fn finish(mut self) {
         self.recover(copy_dir(self.dir.path()));
-        while self.expected().is_some() {
-            self.next();
+        while self.expected(false).is_some() {
+            self.next(false);
             self.resolve(0, 3);
         }
         assert!(self.reader.next().is_none());

@@ -143,3 +143,21 @@ fn crowded_lanes_make_room_for_a_new_receiver_without_any_quota() {
     assert_eq!(network.hosts[0].doubtful_by_rebinding, 0);
     network.settle();
 }
+
+/// With a rebind period below `backoff.max` the last pause before the return would be longer than the period.
+#[test]
+fn a_returned_receiver_has_its_share_within_a_short_rebind_period() {
+    for seed in 1..=30 {
+        let mut network = Network::new(seed, 3);
+        let options = Options { lanes: 3, rebind_interval: Some(seconds(2)), ..Options::default() };
+        network.add_host(options, milliseconds(2));
+        network.run(seconds(5));
+        network.kill(0);
+        network.run(seconds(60));
+        network.restart(0);
+        // A period, and what reconnecting and the ramp-up take.
+        network.run(milliseconds(2_500));
+        let shares = network.shares_over(seconds(2));
+        assert!(ratio(&shares) <= 1.5, "seed {seed}: {shares:?}");
+    }
+}
