@@ -2,6 +2,8 @@
 
 use super::*;
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use crate::checksum;
@@ -43,6 +45,8 @@ fn commit(writer: &mut Writer, count: u64) {
 }
 
 fn spool(dir: &Path, batches: u64) -> (Writer, SpoolReader) {
+    // The slot's part: without a directory a spool stays in memory.
+    DirBuilder::new().mode(0o700).create(dir).unwrap();
     let options = Options { segment_bytes: 64 << 10, ..Options::default() };
     let (mut writer, reader) = spool::create(dir, INSTANCE, &options).unwrap();
     commit(&mut writer, batches);
