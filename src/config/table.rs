@@ -114,67 +114,65 @@ options! {
 
     /// Where sealed batches are kept until they are acknowledged.
     "Spool" spool: SpoolSettings {
-        /// Directory of the spool. Unset, it lives beside the arena on tmpfs: it survives
-        /// `kill -9`, but neither a reboot nor, perhaps, a container's restart. Set it to a
-        /// directory on a disk to survive those. Must differ from `ring.dir`.
+        /// Directory of the spool. Unset, it lives beside the arena on tmpfs: it survives `kill -9`, but neither a
+        /// reboot nor, perhaps, a container's restart. Set it to a directory on a disk to survive those. Must
+        /// differ from `ring.dir`.
         dir: Option<PathBuf> =
             ("spool.dir", "", Accepts::or_unset(Kind::Path, "beside the arena, on tmpfs"));
-        /// Quota over all slots of this `name`, living or dead; two segments are allowed to each
-        /// process in any case. At the quota `spool.full` decides.
+        /// Quota over all slots of this `name`, living or dead; two segments are allowed to each process in any
+        /// case. At the quota `spool.full` decides.
         bytes_max: Option<u64> = ("spool.bytes_max", "0", Accepts::or_unset(
             Kind::Bytes(16 * MIB, 1024 * GIB),
             "automatic: 1 GiB with spool.dir, else the lesser of 64 MiB and half the free tmpfs",
         ));
-        /// Size of one segment file, preallocated. Space is given back by whole segments. At most
-        /// half of `spool.bytes_max`.
+        /// Size of one segment file, preallocated. Space is given back by whole segments. At most half of
+        /// `spool.bytes_max`.
         segment_bytes: u64 = (
             "spool.segment_bytes", "4MiB", Accepts::of(Kind::Pages(4 * MIB, 256 * MIB))
         );
-        /// What gives way at the quota: `drop_oldest` the oldest stored batches, counted as
-        /// dropped, those of dead processes first; `drop_newest` and `block` nothing that was
-        /// accepted: above 90 % only records of severity WARN and above are admitted, others are
-        /// refused with `SPOOL_FULL`; then the rings fill. `ring.full` decides whether who is
-        /// not admitted is refused or waits.
+        /// What gives way at the quota: `drop_oldest` the oldest stored batches, counted as dropped, those of dead
+        /// processes first; `drop_newest` and `block` nothing that was accepted: above 90 % only records of
+        /// severity WARN and above are admitted, others are refused with `SPOOL_FULL`; then the rings fill.
+        /// `ring.full` decides whether who is not admitted is refused or waits.
         full: SpoolFull = ("spool.full", "drop_oldest", choice(SpoolFull::NAMES));
-        /// What goes first after an outage: `strict` the oldest; `fresh_first` what was logged
-        /// lately, while the backlog (what waited for more than one to two seconds, what dead
-        /// processes left) gets its share. Order is then kept within each of the two only. What was
-        /// read already and waits for a partition's leader or a topic goes before both.
+        /// What goes first after an outage: `strict` the oldest; `fresh_first` what was logged lately, while the
+        /// backlog (what waited for more than one to two seconds, what dead processes left) gets its share. Order
+        /// is then kept within each of the two only. What was read already and waits for a partition's leader or a
+        /// topic goes before both.
         order: SpoolOrder = ("spool.order", "strict", choice(SpoolOrder::NAMES));
         /// Percent of the batches that the backlog gets with `fresh_first` beside fresh ones.
         backlog_share: u32 = ("spool.backlog_share", "20", count(1, 90));
-        /// Bound on the files below `dead-letters/` of this `name`: records that a receiver refused for good,
-        /// kept for `logdrive spool --dead-letters`. Beyond it such a record is only counted and
-        /// reported. 0 keeps none.
+        /// Bound on the files below `dead-letters/` of this `name`: records that a receiver refused for good, kept
+        /// for `logdrive spool --dead-letters`. Beyond it such a record is only counted and reported. 0 keeps none.
         dead_letters_bytes_max: u64 = ("dead_letters.bytes_max", "64MiB", bytes(0, 1024 * GIB));
-        /// What survives a power cut: `batch` all that was stored, a duration all that is older
-        /// than it, `none` what the kernel happened to write. A crash of the process alone loses
-        /// nothing with any of them. Other than `none` it needs `spool.dir`.
+        /// What survives a power cut: `batch` all that was stored, a duration all that is older than it, `none`
+        /// what the kernel happened to write. A crash of the process alone loses nothing with any of them. Other
+        /// than `none` it needs `spool.dir`.
         sync: SpoolSync = ("spool.sync", "none", Accepts::of(Kind::ChoiceOrDuration(
             SpoolSync::NAMES,
             Duration::from_millis(1),
             Duration::from_secs(3_600),
         )));
-        /// How segment files are written: `mmap` through a mapping, `file` by `pwrite`, `auto` by
-        /// `mmap` on tmpfs, ext4 and XFS and by `file` on any other file system: only on those three
-        /// does space that was allocated stay ours. XFS files that were cloned (reflink) need `file`.
+        /// How segment files are written: `mmap` through a mapping, `file` by `pwrite`, `auto` by `mmap` on tmpfs,
+        /// ext4 and XFS and by `file` on any other file system: only on those three does space that was allocated
+        /// stay ours. XFS files that were cloned (reflink) need `file`.
         store: SpoolStore = ("spool.store", "auto", choice(SpoolStore::NAMES));
-        /// Room for batches in memory while the disk refuses files (full, failed, read-only). They
-        /// are delivered from there, or moved to the disk when it takes files again; until then a
-        /// crash loses them, and `spool_memory_mode` in the statistics says so. At least two segments.
+        /// Room for batches in memory while the disk refuses files (full, failed, read-only). They are delivered
+        /// from there, or moved to the disk when it takes files again; until then a crash loses them, and
+        /// `spool_memory_mode` in the statistics says so. At least two segments.
         memory_bytes_max: Option<u64> = ("spool.memory_bytes_max", "0", Accepts::or_unset(
             Kind::Bytes(8 * MIB, 4 * GIB),
             "automatic: the greater of 16 MiB and two segments",
         ));
-        /// Whether a fault behind a file of ours (truncated by somebody, or on a broken disk) is
-        /// caught by a handler of SIGBUS. Faults elsewhere go to the handler that was there before.
-        /// The first client of a process that has it on installs it, for the life of the process.
+        /// Whether a fault behind a file of ours (truncated by somebody, or on a broken disk) is caught by a
+        /// handler of SIGBUS. Faults elsewhere go to the handler that was there before. The first client of a
+        /// process that has it on installs it, for the life of the process.
         sigbus_guard: bool = ("spool.sigbus_guard", "true", Accepts::of(Kind::Flag));
-        /// How often a process that logs looks for slots of its `name` whose process has died, to
-        /// deliver what they hold. Dead is whose record lock is free, never who is silent.
+        /// How often a process that logs looks for slots of its `name` whose process has died, to deliver what they
+        /// hold. Dead is whose record lock is free, never who is silent.
         adoption_interval: Duration = ("adoption.interval", "5s", duration(100, 3_600_000));
-        /// How many slots of dead processes are open at a time; each takes some file descriptors and
-        /// maps its oldest segments. The next one follows when one is delivered.
+        /// How many slots of dead processes are open at a time; each takes some file descriptors and maps its
+        /// oldest segments. The next one follows when one is delivered.
         adoption_slots_max: u32 = ("adoption.slots_max", "16", count(1, 1_024));
     }
 
