@@ -45,70 +45,68 @@ options! {
 
     /// The rings that log calls write to, all in one file, the arena.
     "Ring" ring: RingSettings {
-        /// Directory of the arena. It should be on tmpfs: on a disk file system a log call may
-        /// stall for milliseconds while the kernel writes a page back. A relative path is resolved
-        /// when the client is opened. Must differ from `spool.dir`.
+        /// Directory of the arena. It should be on tmpfs: on a disk file system a log call may stall for
+        /// milliseconds while the kernel writes a page back. A relative path is resolved when the client is opened.
+        /// Must differ from `spool.dir`.
         dir: Option<PathBuf> =
             ("ring.dir", "", Accepts::or_unset(Kind::Path, "a 0700 directory on the tmpfs"));
-        /// Room for records in the arena, for all threads together. It absorbs bursts: at 200 bytes
-        /// per record 1 MiB holds some 4,000 records that are not yet batched. The rings' heads come
-        /// on top, see `ring.threads_max`.
+        /// Room for records in the arena, for all threads together. It absorbs bursts: at 200 bytes per record 1
+        /// MiB holds some 4,000 records that are not yet batched. The rings' heads come on top, see
+        /// `ring.threads_max`.
         bytes_max: Option<u64> = ("ring.bytes_max", "0", Accepts::or_unset(
             Kind::Bytes(MIB, 4 * GIB),
             "automatic: the least of 32 MiB, 1/4 of the free tmpfs, 1/16 of the memory limit",
         ));
-        /// How many threads may have a ring at the same time. The log call of one more thread is
-        /// refused with `TOO_MANY_THREADS`. Each takes 256 bytes in the arena's head, used or not.
+        /// How many threads may have a ring at the same time. The log call of one more thread is refused with
+        /// `TOO_MANY_THREADS`. Each takes 256 bytes in the arena's head, used or not.
         threads_max: u32 = ("ring.threads_max", "4096", count(1, 65_536));
-        /// What a log call does when the arena is full: `refuse` returns `RING_FULL` at once,
-        /// `block` waits for room at most `ring.full_deadline`. Both are counted.
+        /// What a log call does when the arena is full: `refuse` returns `RING_FULL` at once, `block` waits for
+        /// room at most `ring.full_deadline`. Both are counted.
         full: RingFull = ("ring.full", "refuse", choice(RingFull::NAMES));
-        /// How long a log call may wait for room. Only used with `ring.full=block`; after it the
-        /// record is refused.
+        /// How long a log call may wait for room. Only used with `ring.full=block`; after it the record is refused.
         full_deadline: Duration = ("ring.full_deadline", "1s", duration(1, 3_600_000));
-        /// Share of the arena, in percent, that only records of severity WARN and above may use,
-        /// so that a flood of DEBUG lines does not displace the error that explains it.
+        /// Share of the arena, in percent, that only records of severity WARN and above may use, so that a flood of
+        /// DEBUG lines does not displace the error that explains it.
         reserve_percent: u32 = ("ring.reserve", "10", count(0, 90));
-        /// Largest record: body, key and attributes together, before compression. A larger one
-        /// is refused with `RECORD_TOO_LARGE`. At most 9/10 of `batch.bytes_max`, and with `format=json`
-        /// 1/8 of `spool.segment_bytes`.
+        /// Largest record: body, key and attributes together, before compression. A larger one is refused with
+        /// `RECORD_TOO_LARGE`. At most 9/10 of `batch.bytes_max`, and with `format=json` 1/8 of
+        /// `spool.segment_bytes`.
         record_bytes_max: u64 = ("record.bytes_max", "256KiB", bytes(KIB, 900_000));
     }
 
     /// How records are drained from the rings, encoded and compressed.
     "Batch" batch: BatchSettings {
-        /// Compression of batches. `lz4` and `snappy` cost little processor time; `zstd` and `gzip`
-        /// make smaller batches for more of it; `none` suits a fast local network.
+        /// Compression of batches. `lz4` and `snappy` cost little processor time; `zstd` and `gzip` make smaller
+        /// batches for more of it; `none` suits a fast local network.
         codec: Codec = ("codec", "lz4", choice(Codec::NAMES));
-        /// Level of `gzip` (1 to 9) or `zstd` (1 to 19): higher is smaller and slower. The other
-        /// codecs have no levels.
+        /// Level of `gzip` (1 to 9) or `zstd` (1 to 19): higher is smaller and slower. The other codecs have no
+        /// levels.
         codec_level: Option<u32> =
             ("codec.level", "0", Accepts::or_unset(Kind::Count(1, 19), "the codec's own default"));
-        /// What the value of a Kafka record holds: `text` is the message, byte for byte, with
-        /// severity and attributes as record headers; `json` is one object with all of it.
+        /// What the value of a Kafka record holds: `text` is the message, byte for byte, with severity and
+        /// attributes as record headers; `json` is one object with all of it.
         format: Format = ("format", "text", choice(Format::NAMES));
-        /// Resolution of the time that travels: Kafka's own field holds milliseconds; `ns` adds a
-        /// record header with the nanoseconds, which makes every record larger.
+        /// Resolution of the time that travels: Kafka's own field holds milliseconds; `ns` adds a record header
+        /// with the nanoseconds, which makes every record larger.
         timestamps: Timestamps = ("timestamps", "ms", choice(Timestamps::NAMES));
-        /// How long a record may wait for others to share its batch. Higher compresses better and
-        /// costs less per record; lower arrives sooner. 0 seals at every poll.
+        /// How long a record may wait for others to share its batch. Higher compresses better and costs less per
+        /// record; lower arrives sooner. 0 seals at every poll.
         linger: Duration = ("linger", "20ms", duration(0, 10_000));
-        /// Compressed size at which a batch is sealed before `linger` has passed. Not above
-        /// `batch.bytes_max`.
+        /// Compressed size at which a batch is sealed before `linger` has passed. Not above `batch.bytes_max`.
         bytes: u64 = ("batch.bytes", "256KiB", bytes(4 * KIB, 1_000_000));
-        /// Size that no sealed batch exceeds. Kafka brokers refuse more than 1,048,588 bytes
-        /// unless their `message.max.bytes` was raised.
+        /// Size that no sealed batch exceeds. Kafka brokers refuse more than 1,048,588 bytes unless their
+        /// `message.max.bytes` was raised.
         bytes_max: u64 = ("batch.bytes_max", "1000000", bytes(16 * KIB, 1_000_000));
         /// Number of records at which a batch is sealed.
         records_max: u32 = ("batch.records_max", "100000", count(1, 1_000_000));
-        /// Threads that compress. One handles about as many bytes per second as its codec;
-        /// the order of records is kept with any number.
+        /// Threads that compress. One handles about as many bytes per second as its codec; the order of records is
+        /// kept with any number.
         workers: u32 = ("workers", "1", count(1, 64));
-        /// How often the batcher looks at the rings while records come in. Lower costs processor
-        /// time and slows the log calls, whose cache lines it takes away.
+        /// How often the batcher looks at the rings while records come in. Lower costs processor time and slows the
+        /// log calls, whose cache lines it takes away.
         poll_busy: Duration = ("poll.busy", "1ms", micros(100, 1_000_000));
-        /// How often the batcher looks at the rings when nothing comes in. A record logged into
-        /// silence may wait that long, then `linger`. Not below `poll.busy`.
+        /// How often the batcher looks at the rings when nothing comes in. A record logged into silence may wait
+        /// that long, then `linger`. Not below `poll.busy`.
         poll_idle: Duration = ("poll.idle", "50ms", micros(1_000, 10_000_000));
     }
 
