@@ -455,4 +455,40 @@ mod tests {
         slot.remove().unwrap();
         assert_eq!(fs::read(&foreign).unwrap(), b"mine");
     }
+
+    #[test]
+    fn siblings_that_close_and_clean_up_cost_nobody_a_slot() {
+        let dir = tempfile::tempdir().unwrap();
+        let roots = roots(dir.path());
+        let closing = || {
+            for _ in 0..300 {
+                let slot = roots.create().unwrap();
+                assert!(slot.spool_dir().join(SLOT_FILE).exists() && slot.ring_lock.is_some());
+                assert!(SlotLock::acquire(slot.spool_dir()).unwrap().is_none(), "it is locked");
+                slot.remove().unwrap();
+            }
+        };
+        let cleaning = || (0..300).for_each(|_| roots.remove_unfinished());
+        std::thread::scope(|scope| {
+            let closers = [scope.spawn(closing), scope.spawn(closing), scope.spawn(cleaning)];
+            closers.into_iter().for_each(|thread| thread.join().unwrap());
+        });
+        assert!(!dir.path().join("spool/test").exists(), "nothing is left");
+    }
+
+    #[test]
+    fn what_was_left_unfinished_is_removed_and_what_is_being_made_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let roots = roots(dir.path());
+        let made = roots.spool_dir(InstanceId([1; 16])).with_extension(UNFINISHED_EXTENSION);
+        let left = roots.spool_dir(InstanceId([2; 16])).with_extension(UNFINISHED_EXTENSION);
+        for dir in [&made, &left] {
+            file::create_private_directory(dir).unwrap();
+            write_slot_file(dir, dir, NOBODY).unwrap();
+        }
+        let _maker = SlotLock::acquire(&made).unwrap().unwrap();
+        roots.remove_unfinished();
+        assert!(made.join(SLOT_FILE).exists() && !left.exists());
+        assert_eq!(roots.instances(), []);
+    }
 }
