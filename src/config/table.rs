@@ -45,136 +45,132 @@ options! {
 
     /// The rings that log calls write to, all in one file, the arena.
     "Ring" ring: RingSettings {
-        /// Directory of the arena. It should be on tmpfs: on a disk file system a log call may
-        /// stall for milliseconds while the kernel writes a page back. A relative path is resolved
-        /// when the client is opened. Must differ from `spool.dir`.
+        /// Directory of the arena. It should be on tmpfs: on a disk file system a log call may stall for
+        /// milliseconds while the kernel writes a page back. A relative path is resolved when the client is opened.
+        /// Must differ from `spool.dir`.
         dir: Option<PathBuf> =
             ("ring.dir", "", Accepts::or_unset(Kind::Path, "a 0700 directory on the tmpfs"));
-        /// Room for records in the arena, for all threads together. It absorbs bursts: at 200 bytes
-        /// per record 1 MiB holds some 4,000 records that are not yet batched. The rings' heads come
-        /// on top, see `ring.threads_max`.
+        /// Room for records in the arena, for all threads together. It absorbs bursts: at 200 bytes per record 1
+        /// MiB holds some 4,000 records that are not yet batched. The rings' heads come on top, see
+        /// `ring.threads_max`.
         bytes_max: Option<u64> = ("ring.bytes_max", "0", Accepts::or_unset(
             Kind::Bytes(MIB, 4 * GIB),
             "automatic: the least of 32 MiB, 1/4 of the free tmpfs, 1/16 of the memory limit",
         ));
-        /// How many threads may have a ring at the same time. The log call of one more thread is
-        /// refused with `TOO_MANY_THREADS`. Each takes 256 bytes in the arena's head, used or not.
+        /// How many threads may have a ring at the same time. The log call of one more thread is refused with
+        /// `TOO_MANY_THREADS`. Each takes 256 bytes in the arena's head, used or not.
         threads_max: u32 = ("ring.threads_max", "4096", count(1, 65_536));
-        /// What a log call does when the arena is full: `refuse` returns `RING_FULL` at once,
-        /// `block` waits for room at most `ring.full_deadline`. Both are counted.
+        /// What a log call does when the arena is full: `refuse` returns `RING_FULL` at once, `block` waits for
+        /// room at most `ring.full_deadline`. Both are counted.
         full: RingFull = ("ring.full", "refuse", choice(RingFull::NAMES));
-        /// How long a log call may wait for room. Only used with `ring.full=block`; after it the
-        /// record is refused.
+        /// How long a log call may wait for room. Only used with `ring.full=block`; after it the record is refused.
         full_deadline: Duration = ("ring.full_deadline", "1s", duration(1, 3_600_000));
-        /// Share of the arena, in percent, that only records of severity WARN and above may use,
-        /// so that a flood of DEBUG lines does not displace the error that explains it.
+        /// Share of the arena, in percent, that only records of severity WARN and above may use, so that a flood of
+        /// DEBUG lines does not displace the error that explains it.
         reserve_percent: u32 = ("ring.reserve", "10", count(0, 90));
-        /// Largest record: body, key and attributes together, before compression. A larger one
-        /// is refused with `RECORD_TOO_LARGE`. At most 9/10 of `batch.bytes_max`, and with `format=json`
-        /// 1/8 of `spool.segment_bytes`.
+        /// Largest record: body, key and attributes together, before compression. A larger one is refused with
+        /// `RECORD_TOO_LARGE`. At most 9/10 of `batch.bytes_max`, and with `format=json` 1/8 of
+        /// `spool.segment_bytes`.
         record_bytes_max: u64 = ("record.bytes_max", "256KiB", bytes(KIB, 900_000));
     }
 
     /// How records are drained from the rings, encoded and compressed.
     "Batch" batch: BatchSettings {
-        /// Compression of batches. `lz4` and `snappy` cost little processor time; `zstd` and `gzip`
-        /// make smaller batches for more of it; `none` suits a fast local network.
+        /// Compression of batches. `lz4` and `snappy` cost little processor time; `zstd` and `gzip` make smaller
+        /// batches for more of it; `none` suits a fast local network.
         codec: Codec = ("codec", "lz4", choice(Codec::NAMES));
-        /// Level of `gzip` (1 to 9) or `zstd` (1 to 19): higher is smaller and slower. The other
-        /// codecs have no levels.
+        /// Level of `gzip` (1 to 9) or `zstd` (1 to 19): higher is smaller and slower. The other codecs have no
+        /// levels.
         codec_level: Option<u32> =
             ("codec.level", "0", Accepts::or_unset(Kind::Count(1, 19), "the codec's own default"));
-        /// What the value of a Kafka record holds: `text` is the message, byte for byte, with
-        /// severity and attributes as record headers; `json` is one object with all of it.
+        /// What the value of a Kafka record holds: `text` is the message, byte for byte, with severity and
+        /// attributes as record headers; `json` is one object with all of it.
         format: Format = ("format", "text", choice(Format::NAMES));
-        /// Resolution of the time that travels: Kafka's own field holds milliseconds; `ns` adds a
-        /// record header with the nanoseconds, which makes every record larger.
+        /// Resolution of the time that travels: Kafka's own field holds milliseconds; `ns` adds a record header
+        /// with the nanoseconds, which makes every record larger.
         timestamps: Timestamps = ("timestamps", "ms", choice(Timestamps::NAMES));
-        /// How long a record may wait for others to share its batch. Higher compresses better and
-        /// costs less per record; lower arrives sooner. 0 seals at every poll.
+        /// How long a record may wait for others to share its batch. Higher compresses better and costs less per
+        /// record; lower arrives sooner. 0 seals at every poll.
         linger: Duration = ("linger", "20ms", duration(0, 10_000));
-        /// Compressed size at which a batch is sealed before `linger` has passed. Not above
-        /// `batch.bytes_max`.
+        /// Compressed size at which a batch is sealed before `linger` has passed. Not above `batch.bytes_max`.
         bytes: u64 = ("batch.bytes", "256KiB", bytes(4 * KIB, 1_000_000));
-        /// Size that no sealed batch exceeds. Kafka brokers refuse more than 1,048,588 bytes
-        /// unless their `message.max.bytes` was raised.
+        /// Size that no sealed batch exceeds. Kafka brokers refuse more than 1,048,588 bytes unless their
+        /// `message.max.bytes` was raised.
         bytes_max: u64 = ("batch.bytes_max", "1000000", bytes(16 * KIB, 1_000_000));
         /// Number of records at which a batch is sealed.
         records_max: u32 = ("batch.records_max", "100000", count(1, 1_000_000));
-        /// Threads that compress. One handles about as many bytes per second as its codec;
-        /// the order of records is kept with any number.
+        /// Threads that compress. One handles about as many bytes per second as its codec; the order of records is
+        /// kept with any number.
         workers: u32 = ("workers", "1", count(1, 64));
-        /// How often the batcher looks at the rings while records come in. Lower costs processor
-        /// time and slows the log calls, whose cache lines it takes away.
+        /// How often the batcher looks at the rings while records come in. Lower costs processor time and slows the
+        /// log calls, whose cache lines it takes away.
         poll_busy: Duration = ("poll.busy", "1ms", micros(100, 1_000_000));
-        /// How often the batcher looks at the rings when nothing comes in. A record logged into
-        /// silence may wait that long, then `linger`. Not below `poll.busy`.
+        /// How often the batcher looks at the rings when nothing comes in. A record logged into silence may wait
+        /// that long, then `linger`. Not below `poll.busy`.
         poll_idle: Duration = ("poll.idle", "50ms", micros(1_000, 10_000_000));
     }
 
     /// Where sealed batches are kept until they are acknowledged.
     "Spool" spool: SpoolSettings {
-        /// Directory of the spool. Unset, it lives beside the arena on tmpfs: it survives
-        /// `kill -9`, but neither a reboot nor, perhaps, a container's restart. Set it to a
-        /// directory on a disk to survive those. Must differ from `ring.dir`.
+        /// Directory of the spool. Unset, it lives beside the arena on tmpfs: it survives `kill -9`, but neither a
+        /// reboot nor, perhaps, a container's restart. Set it to a directory on a disk to survive those. Must
+        /// differ from `ring.dir`.
         dir: Option<PathBuf> =
             ("spool.dir", "", Accepts::or_unset(Kind::Path, "beside the arena, on tmpfs"));
-        /// Quota over all slots of this `name`, living or dead; two segments are allowed to each
-        /// process in any case. At the quota `spool.full` decides.
+        /// Quota over all slots of this `name`, living or dead; two segments are allowed to each process in any
+        /// case. At the quota `spool.full` decides.
         bytes_max: Option<u64> = ("spool.bytes_max", "0", Accepts::or_unset(
             Kind::Bytes(16 * MIB, 1024 * GIB),
             "automatic: 1 GiB with spool.dir, else the lesser of 64 MiB and half the free tmpfs",
         ));
-        /// Size of one segment file, preallocated. Space is given back by whole segments. At most
-        /// half of `spool.bytes_max`.
+        /// Size of one segment file, preallocated. Space is given back by whole segments. At most half of
+        /// `spool.bytes_max`.
         segment_bytes: u64 = (
             "spool.segment_bytes", "4MiB", Accepts::of(Kind::Pages(4 * MIB, 256 * MIB))
         );
-        /// What gives way at the quota: `drop_oldest` the oldest stored batches, counted as
-        /// dropped, those of dead processes first; `drop_newest` and `block` nothing that was
-        /// accepted: above 90 % only records of severity WARN and above are admitted, others are
-        /// refused with `SPOOL_FULL`; then the rings fill. `ring.full` decides whether who is
-        /// not admitted is refused or waits.
+        /// What gives way at the quota: `drop_oldest` the oldest stored batches, counted as dropped, those of dead
+        /// processes first; `drop_newest` and `block` nothing that was accepted: above 90 % only records of
+        /// severity WARN and above are admitted, others are refused with `SPOOL_FULL`; then the rings fill.
+        /// `ring.full` decides whether who is not admitted is refused or waits.
         full: SpoolFull = ("spool.full", "drop_oldest", choice(SpoolFull::NAMES));
-        /// What goes first after an outage: `strict` the oldest; `fresh_first` what was logged
-        /// lately, while the backlog (what waited for more than one to two seconds, what dead
-        /// processes left) gets its share. Order is then kept within each of the two only. What was
-        /// read already and waits for a partition's leader or a topic goes before both.
+        /// What goes first after an outage: `strict` the oldest; `fresh_first` what was logged lately, while the
+        /// backlog (what waited for more than one to two seconds, what dead processes left) gets its share. Order
+        /// is then kept within each of the two only. What was read already and waits for a partition's leader or a
+        /// topic goes before both.
         order: SpoolOrder = ("spool.order", "strict", choice(SpoolOrder::NAMES));
         /// Percent of the batches that the backlog gets with `fresh_first` beside fresh ones.
         backlog_share: u32 = ("spool.backlog_share", "20", count(1, 90));
-        /// Bound on the files below `dead-letters/` of this `name`: records that a receiver refused for good,
-        /// kept for `logdrive spool --dead-letters`. Beyond it such a record is only counted and
-        /// reported. 0 keeps none.
+        /// Bound on the files below `dead-letters/` of this `name`: records that a receiver refused for good, kept
+        /// for `logdrive spool --dead-letters`. Beyond it such a record is only counted and reported. 0 keeps none.
         dead_letters_bytes_max: u64 = ("dead_letters.bytes_max", "64MiB", bytes(0, 1024 * GIB));
-        /// What survives a power cut: `batch` all that was stored, a duration all that is older
-        /// than it, `none` what the kernel happened to write. A crash of the process alone loses
-        /// nothing with any of them. Other than `none` it needs `spool.dir`.
+        /// What survives a power cut: `batch` all that was stored, a duration all that is older than it, `none`
+        /// what the kernel happened to write. A crash of the process alone loses nothing with any of them. Other
+        /// than `none` it needs `spool.dir`.
         sync: SpoolSync = ("spool.sync", "none", Accepts::of(Kind::ChoiceOrDuration(
             SpoolSync::NAMES,
             Duration::from_millis(1),
             Duration::from_secs(3_600),
         )));
-        /// How segment files are written: `mmap` through a mapping, `file` by `pwrite`, `auto` by
-        /// `mmap` on tmpfs, ext4 and XFS and by `file` on any other file system: only on those three
-        /// does space that was allocated stay ours. XFS files that were cloned (reflink) need `file`.
+        /// How segment files are written: `mmap` through a mapping, `file` by `pwrite`, `auto` by `mmap` on tmpfs,
+        /// ext4 and XFS and by `file` on any other file system: only on those three does space that was allocated
+        /// stay ours. XFS files that were cloned (reflink) need `file`.
         store: SpoolStore = ("spool.store", "auto", choice(SpoolStore::NAMES));
-        /// Room for batches in memory while the disk refuses files (full, failed, read-only). They
-        /// are delivered from there, or moved to the disk when it takes files again; until then a
-        /// crash loses them, and `spool_memory_mode` in the statistics says so. At least two segments.
+        /// Room for batches in memory while the disk refuses files (full, failed, read-only). They are delivered
+        /// from there, or moved to the disk when it takes files again; until then a crash loses them, and
+        /// `spool_memory_mode` in the statistics says so. At least two segments.
         memory_bytes_max: Option<u64> = ("spool.memory_bytes_max", "0", Accepts::or_unset(
             Kind::Bytes(8 * MIB, 4 * GIB),
             "automatic: the greater of 16 MiB and two segments",
         ));
-        /// Whether a fault behind a file of ours (truncated by somebody, or on a broken disk) is
-        /// caught by a handler of SIGBUS. Faults elsewhere go to the handler that was there before.
-        /// The first client of a process that has it on installs it, for the life of the process.
+        /// Whether a fault behind a file of ours (truncated by somebody, or on a broken disk) is caught by a
+        /// handler of SIGBUS. Faults elsewhere go to the handler that was there before. The first client of a
+        /// process that has it on installs it, for the life of the process.
         sigbus_guard: bool = ("spool.sigbus_guard", "true", Accepts::of(Kind::Flag));
-        /// How often a process that logs looks for slots of its `name` whose process has died, to
-        /// deliver what they hold. Dead is whose record lock is free, never who is silent.
+        /// How often a process that logs looks for slots of its `name` whose process has died, to deliver what they
+        /// hold. Dead is whose record lock is free, never who is silent.
         adoption_interval: Duration = ("adoption.interval", "5s", duration(100, 3_600_000));
-        /// How many slots of dead processes are open at a time; each takes some file descriptors and
-        /// maps its oldest segments. The next one follows when one is delivered.
+        /// How many slots of dead processes are open at a time; each takes some file descriptors and maps its
+        /// oldest segments. The next one follows when one is delivered.
         adoption_slots_max: u32 = ("adoption.slots_max", "16", count(1, 1_024));
     }
 
