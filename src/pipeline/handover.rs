@@ -35,14 +35,8 @@ impl Source {
             reader.take_home();
             return Ok(false);
         };
-        match spool::remove_drained(writer, reader) {
-            Ok(true) => {}
-            Ok(false) => return Ok(false),
-            Err(error) => {
-                // All is delivered. An adopter must not take for lost what the arena numbers and no file holds.
-                let _left_with_the_slot = slot.remove_arena();
-                return Err(error.into());
-            }
+        if !spool::remove_drained(writer, reader)? {
+            return Ok(false);
         }
         slot.remove()?;
         Ok(true)
