@@ -99,11 +99,6 @@ impl Mount {
         self.root.path().join("at")
     }
 
-    /// The image behind it.
-    pub fn image(&self) -> PathBuf {
-        self.root.path().join("image")
-    }
-
     /// Mounts it again with other options.
     pub fn remount(&self, options: &str) {
         run("mount", &["-o", &format!("remount,{options}"), text(&self.dir())]).unwrap();

@@ -51,7 +51,7 @@ fn power_cuts() {
     };
     let (mut tally, mut invalid, mut lost) = (Tally::default(), 0, 0);
     for cut in 0..row.runs() {
-        let (mode, sync) = MODES[cut as usize % MODES.len()].clone();
+        let (mode, sync) = MODES[cut as usize % MODES.len()];
         let mut random = row.random(cut);
         let until = 20 + random.below(400);
         let (durable, committed, found) = cut_once(&outer, sync, until);
@@ -124,7 +124,7 @@ fn write_all(
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).unwrap();
     fs::File::open(dir.parent().unwrap()).unwrap().sync_all().unwrap();
     let (mut writer, _reader) =
-        spool::create(dir, InstanceId([9; 16]), &options(sync.clone())).unwrap();
+        spool::create(dir, InstanceId([9; 16]), &options(sync)).unwrap();
     let mut number = 0;
     while !stops.load(Ordering::Acquire) && number < 10_000 {
         commit(&mut writer, number);

@@ -6,6 +6,7 @@ use logdrive_core::Snapshot;
 pub(crate) fn write(snapshot: &Snapshot, panics_caught: u64) -> String {
     let sender = &snapshot.sender;
     let mut object = Object::begin();
+    object.text("instance", &snapshot.instance);
     object.number("accepted", snapshot.accepted);
     object.reasons("refused", &snapshot.refused);
     object.number("delivered", sender.delivered);
