@@ -123,8 +123,7 @@ fn write_all(
     fs::create_dir(dir).unwrap();
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).unwrap();
     fs::File::open(dir.parent().unwrap()).unwrap().sync_all().unwrap();
-    let (mut writer, _reader) =
-        spool::create(dir, InstanceId([9; 16]), &options(sync)).unwrap();
+    let (mut writer, _reader) = spool::create(dir, InstanceId([9; 16]), &options(sync)).unwrap();
     let mut number = 0;
     while !stops.load(Ordering::Acquire) && number < 10_000 {
         commit(&mut writer, number);

@@ -3,6 +3,8 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
+use logdrive::clock::Clock;
+
 use crate::chaos::DEADLINE;
 use crate::chaos::THREADS;
 use crate::chaos::log_until;
@@ -48,6 +50,17 @@ fn move_leaders(peer: &mut Peer, command: impl Fn(u64, u64) -> String) -> u64 {
     let stops = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| log_until(&client, "app", &stops, |_, _| {}));
+        let clock = Clock::start();
+        let start = clock.moment();
+        // A flush of nothing is no proof that anything flows.
+        while client.stats().sender.delivered == 0 {
+            assert!(
+                clock.moment().since(start) < DEADLINE,
+                "nothing arrives: {:?}",
+                client.stats()
+            );
+            std::thread::yield_now();
+        }
         for turn in 0..30 * soak_factor() {
             peer.tell(&command(turn % PARTITIONS, turn % BROKERS));
             let flushed = client.flush(DEADLINE);
