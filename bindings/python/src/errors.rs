@@ -22,7 +22,8 @@ pub(crate) fn exception(py: Python<'_>, error: &Error) -> PyErr {
         | Code::TooManyThreads
         | Code::Internal
         | Code::Damaged
-        | Code::Starting => "Error",
+        | Code::Starting
+        | Code::SpoolFull => "Error",
     };
     let raised =
         py.import(MODULE).and_then(|module| module.getattr(class)?.call1((error.to_string(),)));
