@@ -3,7 +3,8 @@
 //! Two durable facts are joined. The *ledger* says which segments are released; it can be behind (a
 //! crash between ledger and recycling never happens in the other order). The *segments* say by
 //! checksummed header who they are; name and header differ for an instant when one is recycled. The
-//! header is believed over the name. What explains neither is moved to the quarantine: nothing that
+//! header is believed over the name, unless only the name fits what the file holds: then a broken disk put the
+//! header there. What explains neither is moved to the quarantine: nothing that
 //! was not understood is deleted, and nothing is refused because of one bad file.
 //!
 //! Only headers and the newest segment with content are read, whatever the backlog. Nothing is appended to an old one.
@@ -218,12 +219,13 @@ impl Unrecovered {
     ///
     /// What the system says about moving or removing a file, or mapping the newest segments.
     pub fn finish(
-        self,
+        mut self,
         instance: InstanceId,
         ledger: Option<&Ledger>,
         quarantine: &mut Quarantine,
     ) -> Result<Ordered, SpoolError> {
         let released_through = ledger.map_or(0, |ledger| ledger.released_through);
+        self.doubt_headers(instance)?;
         let facts: Vec<FileFacts> = self.files.iter().map(|(_, facts)| facts.clone()).collect();
         let plan = plan(&facts, instance, released_through);
         let mut report = Report { ledger_lost: ledger.is_none(), ..Report::default() };
@@ -259,6 +261,25 @@ impl Unrecovered {
             survey_newest(self.store, instance, &mut tracked, &mut segment_bytes, &mut report)?;
         report.segments = tracked.len();
         Ok(Ordered { tracked, survey, next_segment: plan.next_segment, segment_bytes, report })
+    }
+
+    /// A good header that contradicts the file's name, where groups or frames fit the name alone, came from
+    /// elsewhere: it is as good as damaged. (A segment that is recycled has none yet: there the header is right.)
+    fn doubt_headers(&mut self, instance: InstanceId) -> Result<(), SpoolError> {
+        for (path, facts) in &mut self.files {
+            let (Ok(header), Some(segment)) = (&facts.header, facts.number) else { continue };
+            let named = Address { instance, segment };
+            let is_doubtful = header.address != named
+                && facts.committed != Some(0)
+                && is_segment_length(facts.bytes);
+            if is_doubtful
+                && survey(path, &header.address, self.store)?.1.items == 0
+                && survey(path, &named, self.store)?.1.items > 0
+            {
+                facts.header = Err(SegmentHeaderFault::Damaged);
+            }
+        }
+        Ok(())
     }
 
     /// Gives every kept file the name of its number, in two steps where names were swapped.
