@@ -189,6 +189,16 @@ impl Arena {
         self.memory.word(layout::NUMBERED_AT).load_acquire()
     }
 
+    /// Records below `record` have ended; only the sender calls it, after they have.
+    pub fn store_ended(&self, record: u64) {
+        self.memory.word(layout::ENDED_AT).store_release(record);
+    }
+
+    /// Records below this were delivered, or given up with their loss reported, whatever the spool still knows.
+    pub fn ended(&self) -> u64 {
+        self.memory.word(layout::ENDED_AT).load_acquire()
+    }
+
     /// Stores a time anchor for recovery; only the consumer calls it.
     pub fn store_time_anchor(&self, anchor: TimeAnchor) {
         let word = |slot: usize, index: usize| {

@@ -4,6 +4,7 @@
 //! of their numbers, the ledger before the file; every record number below the cursor is either in a
 //! frame or counted damaged, so the account adds up by construction (I2).
 
+use std::collections::BTreeSet;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -66,6 +67,12 @@ pub struct Reader {
     ahead: Option<u64>,
     /// What the dead process had numbered, until the last segment it left was read.
     recovered_end: Option<Mark>,
+    /// First records of the frames handed out and not resolved.
+    unresolved: BTreeSet<u64>,
+    /// The first record that is lost, and of which no file tells.
+    first_lost: Option<u64>,
+    /// Records below this had ended when their process died, whether the spool tells how or not.
+    ended_before: u64,
     /// How far the writer had published when it was last asked.
     published: u64,
     damages: VecDeque<Damage>,
@@ -109,6 +116,9 @@ impl Reader {
             mark,
             account_unknown: ledger.account_unknown,
             ahead: None,
+            unresolved: BTreeSet::new(),
+            first_lost: None,
+            ended_before: 0,
             published: 0,
             damages: VecDeque::new(),
             error: None,
@@ -186,6 +196,20 @@ impl Reader {
         let tracked = &mut self.tracked[index];
         tracked.unresolved.subtract(&amount(frame));
         count(&mut tracked.tally, state, frame);
+        self.unresolved.remove(&frame.first_record());
+        let (_, _, rejected) = frame.ended_in_parts();
+        let has_losses = rejected > 0 || matches!(resolution, Resolution::Dropped(_));
+        if has_losses && frame.segment().is_memory_alone() {
+            self.note_lost(frame.first_record());
+        }
+    }
+
+    /// All records below this one have ended, and none of them is a loss that only this process knows of: what an
+    /// adopter must not take for lost, where it died with the memory that it was in.
+    pub fn ended_records(&self) -> u64 {
+        let unread = self.mark.record;
+        let unresolved = self.unresolved.first().copied().unwrap_or(unread);
+        unread.min(unresolved).min(self.first_lost.unwrap_or(unread))
     }
 
     /// The account at this moment.
@@ -203,7 +227,8 @@ impl Reader {
         let (records_unread, batches_unread) =
             (records.saturating_sub(self.mark.record), batches.saturating_sub(self.mark.batches));
         Totals {
-            records,
+            // A dead process may have numbered more than it left to be published.
+            records: records.max(self.mark.record),
             batches,
             delivered: tally.delivered,
             unconfirmed: tally.unconfirmed,
@@ -246,6 +271,16 @@ impl Reader {
             let number = self.ledger.released_through + 1;
             self.tracked.push_back(Tracked::new(number, Content::Gone));
         }
+    }
+
+    /// Records below `record` had ended when their process died, as [`Reader::ended_records`] told it: those of them
+    /// that are not found are no loss, but nobody knows how they ended, so they are counted unconfirmed.
+    pub fn expect_ended_through(&mut self, record: u64) {
+        self.ended_before = record;
+    }
+
+    fn note_lost(&mut self, record: u64) {
+        self.first_lost = Some(self.first_lost.unwrap_or(record).min(record));
     }
 
     /// Takes over what the writer published meanwhile.

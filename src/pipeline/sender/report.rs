@@ -62,11 +62,21 @@ impl Sender {
         }
         self.counters.batch.spool_damages.add(damages);
         self.counters.batch.spool_errors.add(errors);
+        self.store_ended();
         let stats = self.figures();
         self.announcer.announce_receivers(&stats.receivers);
         *self.counters.sender() = stats;
         if let Some(through) = self.flights.resolved_through() {
             self.gate.resolve(through);
+        }
+    }
+
+    /// Where our memory dies with us, an adopter knows then what was no loss.
+    fn store_ended(&mut self) {
+        if let Some(arena) = &self.arena
+            && let Some(own) = self.flights.source(OWN)
+        {
+            arena.store_ended(own.reader.ended_records());
         }
     }
 

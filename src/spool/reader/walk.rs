@@ -220,6 +220,7 @@ impl Reader {
         let tracked = &mut self.tracked[self.reading];
         if state == STATE_STORED {
             tracked.unresolved.add(&amount(&frame));
+            self.unresolved.insert(frame.first_record());
             return Some(frame);
         }
         count(&mut tracked.tally, state, &frame);
@@ -235,14 +236,17 @@ impl Reader {
             return;
         }
         self.mark.record = next_record;
-        if unknown {
-            // They were released, so they had ended; how is what the ledger would have told.
-            tracked.tally.unconfirmed += records.end - records.start;
+        // What was released had ended, too; how is what the ledger would have told.
+        let ended_before = if unknown { records.end } else { self.ended_before };
+        let lost = ended_before.clamp(records.start, records.end)..records.end;
+        tracked.tally.unconfirmed += lost.start - records.start;
+        if lost.is_empty() {
             return;
         }
-        tracked.tally.damaged += records.end - records.start;
+        tracked.tally.damaged += lost.end - lost.start;
         let segment = tracked.number;
-        self.report(Damage { segment, bytes: 0..0, records });
+        self.note_lost(lost.start);
+        self.report(Damage { segment, bytes: 0..0, records: lost });
     }
 
     /// Bytes that are nothing good: kept in the quarantine before the segment is used again.
