@@ -252,6 +252,23 @@ fn good_headers_that_are_not_their_own_hide_nothing() {
 }
 
 #[test]
+fn a_length_that_is_not_its_own_cuts_no_group() {
+    let dir = private_dir().unwrap();
+    let (mut writer, reader) = create(dir.path(), INSTANCE, &options(8)).unwrap();
+    for bytes in [25_000, 25_000, 17_000, 17_000, 17_000] {
+        commit(&mut writer, &[], &[(1, bytes)]).unwrap();
+    }
+    drop((writer, reader));
+    assert_eq!(segment_files(dir.path()).len(), 2);
+    for (from, to) in [(1, 2), (2, 1)] {
+        let copy = copy_dir(dir.path());
+        overwrite_start(dir.path(), from, copy.path(), to, 512);
+        let (found, totals, report) = salvage(copy.path());
+        assert_eq!((found.len(), totals.damaged), (5, 0), "{from} over {to}: {report:?}");
+    }
+}
+
+#[test]
 fn a_lost_ledger_repeats_nothing_and_says_so() {
     let dir = private_dir().unwrap();
     let (mut writer, mut reader) = create(dir.path(), INSTANCE, &options(8)).unwrap();
