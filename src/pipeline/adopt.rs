@@ -132,7 +132,7 @@ impl Adopting {
         // What was in memory alone died with its process, and so did the numbers that it used; what had ended by then
         // is no loss.
         if let Some((_, reader)) = &mut spool {
-            reader.expect_ended_through(leftovers.ended.min(leftovers.numbered));
+            reader.expect_ended(leftovers.ended.clone());
             reader.expect_records_through(leftovers.numbered.min(COUNT_MAX));
         }
         let start = start.filter(|(_, next_record)| *next_record >= leftovers.numbered);
@@ -251,8 +251,8 @@ struct Leftovers {
     damaged_bytes: u64,
     /// Records below this had their numbers, by the arena.
     numbered: u64,
-    /// Records below this had ended, by the arena.
-    ended: u64,
+    /// What had ended, by the arena.
+    ended: spool::Ended,
 }
 
 impl Leftovers {
@@ -268,7 +268,7 @@ impl Leftovers {
             calibration: calibration(&arena, clock),
             topics: arena.streams(),
             numbered: arena.numbered(),
-            ended: arena.ended(),
+            ended: spool::Ended { before: arena.ended(), doubtful: arena.doubtful() },
             encoder: options.encoder(slot.instance())?,
             consumer: Consumer::adopt(arena, positions),
             number: 0,

@@ -19,6 +19,7 @@ use crate::spool::ledger::Ledger;
 use crate::spool::ledger::LedgerFile;
 use crate::spool::ledger::Tally;
 use crate::spool::quarantine::Quarantine;
+use crate::spool::reader::doubt::Doubt;
 use crate::spool::reader::walk::Step;
 use crate::spool::shared::Shared;
 use crate::spool::store::StoreKind;
@@ -40,8 +41,11 @@ use crate::sys::faults::crash_point;
 use crate::sys::faults::is_broken;
 
 mod ahead;
+mod doubt;
 mod release;
 mod walk;
+
+pub use doubt::Ended;
 
 /// The reading half of a spool. `Send`, used by one thread at a time.
 #[derive(Debug)]
@@ -71,8 +75,9 @@ pub struct Reader {
     unresolved: BTreeSet<u64>,
     /// The first record that is lost, and of which no file tells.
     first_lost: Option<u64>,
-    /// Records below this had ended when their process died, whether the spool tells how or not.
-    ended_before: u64,
+    doubt: Doubt,
+    /// What had ended when their process died, whether the spool tells how or not.
+    ended_before: Ended,
     /// How far the writer had published when it was last asked.
     published: u64,
     damages: VecDeque<Damage>,
@@ -118,7 +123,8 @@ impl Reader {
             ahead: None,
             unresolved: BTreeSet::new(),
             first_lost: None,
-            ended_before: 0,
+            doubt: Doubt::default(),
+            ended_before: Ended::default(),
             published: 0,
             damages: VecDeque::new(),
             error: None,
@@ -204,12 +210,12 @@ impl Reader {
         }
     }
 
-    /// All records below this one have ended, and none of them is a loss that only this process knows of: what an
-    /// adopter must not take for lost, where it died with the memory that it was in.
-    pub fn ended_records(&self) -> u64 {
+    /// What an adopter must not take for lost, where it died with the memory that it was in.
+    pub fn ended_records(&self) -> Ended {
         let unread = self.mark.record;
         let unresolved = self.unresolved.first().copied().unwrap_or(unread);
-        unread.min(unresolved).min(self.first_lost.unwrap_or(unread))
+        let before = unread.min(unresolved).min(self.first_lost.unwrap_or(unread));
+        Ended { before, doubtful: self.doubt.envelope.clone() }
     }
 
     /// The account at this moment.
@@ -240,11 +246,18 @@ impl Reader {
         }
     }
 
-    /// Whether everything published was read and resolved. A writer may publish more.
+    /// Whether everything published was read and resolved, and the disk gave all of it. A writer may publish more.
     pub fn is_drained(&self) -> bool {
         self.tracked.iter().all(|tracked| {
             tracked.unresolved.batches == 0 && !matches!(tracked.content, Content::Unopened { .. })
         }) && self.unread_bytes() == 0
+            && self.doubt.is_none()
+    }
+
+    /// Whether the disk did not give back something of this process's own that may still be in its file. It counts as
+    /// damaged here, and is named as lost once its segment is released; until then the next process may find it.
+    pub fn is_doubtful(&self) -> bool {
+        !self.doubt.is_none()
     }
 
     /// The next report of something unreadable; everything reported is in [`Totals::damaged`].
@@ -273,10 +286,10 @@ impl Reader {
         }
     }
 
-    /// Records below `record` had ended when their process died, as [`Reader::ended_records`] told it: those of them
-    /// that are not found are no loss, but nobody knows how they ended, so they are counted unconfirmed.
-    pub fn expect_ended_through(&mut self, record: u64) {
-        self.ended_before = record;
+    /// These had ended when their process died, as [`Reader::ended_records`] told it: those of them that are not found
+    /// are no loss, but nobody knows how they ended, so they are counted unconfirmed.
+    pub fn expect_ended(&mut self, ended: Ended) {
+        self.ended_before = ended;
     }
 
     fn note_lost(&mut self, record: u64) {

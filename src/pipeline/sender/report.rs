@@ -12,6 +12,7 @@ use crate::proto::fleet::CANDIDATES_MAX;
 use crate::proto::fleet::CloseReason;
 use crate::proto::fleet::LaneState;
 use crate::spool::DropReason;
+use crate::spool::Ended;
 use crate::spool::Totals;
 use crate::stats::ReceiverStats;
 use crate::stats::SenderStats;
@@ -76,7 +77,8 @@ impl Sender {
         if let Some(arena) = &self.arena
             && let Some(own) = self.flights.source(OWN)
         {
-            arena.store_ended(own.reader.ended_records());
+            let Ended { before, doubtful } = own.reader.ended_records();
+            arena.store_ended(before, doubtful);
         }
     }
 

@@ -55,6 +55,9 @@ impl Reader {
                         return Step::Waiting;
                     }
                     self.tracked[self.reading].cursor = range.end;
+                    if matches!(self.tracked[self.reading].content, Content::Live { .. }) {
+                        self.doubt.note_unread(segment.address.segment);
+                    }
                     self.note_unreadable(&segment, range);
                     continue;
                 }
@@ -237,16 +240,21 @@ impl Reader {
         }
         self.mark.record = next_record;
         // What was released had ended, too; how is what the ledger would have told.
-        let ended_before = if unknown { records.end } else { self.ended_before };
-        let lost = ended_before.clamp(records.start, records.end)..records.end;
-        tracked.tally.unconfirmed += lost.start - records.start;
-        if lost.is_empty() {
+        if unknown {
+            tracked.tally.unconfirmed += records.end - records.start;
             return;
         }
-        tracked.tally.damaged += lost.end - lost.start;
         let segment = tracked.number;
-        self.note_lost(lost.start);
-        self.report(Damage { segment, bytes: 0..0, records: lost });
+        let (ended, lost) = self.ended_before.split(records.clone());
+        tracked.tally.unconfirmed += ended;
+        tracked.tally.damaged += records.end - records.start - ended;
+        if self.doubt.take(&records) {
+            return;
+        }
+        for records in lost {
+            self.note_lost(records.start);
+            self.report(Damage { segment, bytes: 0..0, records });
+        }
     }
 
     /// Bytes that are nothing good: kept in the quarantine before the segment is used again.
@@ -264,7 +272,7 @@ impl Reader {
         self.report(Damage { segment: segment.address.segment, bytes, records: 0..0 });
     }
 
-    fn report(&mut self, damage: Damage) {
+    pub(super) fn report(&mut self, damage: Damage) {
         if self.damages.len() < DAMAGES_MAX {
             self.damages.push_back(damage);
         }
