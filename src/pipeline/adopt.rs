@@ -264,11 +264,12 @@ impl Leftovers {
         clock: &Clock,
     ) -> Result<Option<Self>, AdoptError> {
         let Some(arena) = open_arena(slot, &options.ring)? else { return Ok(None) };
+        let (before, doubtful) = arena.ended();
         Ok(Some(Self {
             calibration: calibration(&arena, clock),
             topics: arena.streams(),
             numbered: arena.numbered(),
-            ended: spool::Ended { before: arena.ended(), doubtful: arena.doubtful() },
+            ended: spool::Ended { before, doubtful },
             encoder: options.encoder(slot.instance())?,
             consumer: Consumer::adopt(arena, positions),
             number: 0,

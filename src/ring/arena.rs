@@ -198,15 +198,11 @@ impl Arena {
         self.memory.word(layout::ENDED_AT).store_release(record);
     }
 
-    /// Records below this were delivered, or given up with their loss reported, whatever the spool still knows.
-    pub fn ended(&self) -> u64 {
-        self.memory.word(layout::ENDED_AT).load_acquire()
-    }
-
-    /// Among the records below [`Arena::ended`], those that may not have ended.
-    pub fn doubtful(&self) -> Range<u64> {
+    /// Records below this were delivered, or given up with their loss reported; and among them, those that may not.
+    pub fn ended(&self) -> (u64, Range<u64>) {
         let word = |at| self.memory.word(at).load_acquire();
-        word(layout::DOUBTFUL_AT)..word(layout::DOUBTFUL_AT + 8)
+        let before = word(layout::ENDED_AT);
+        (before, word(layout::DOUBTFUL_AT)..word(layout::DOUBTFUL_AT + 8))
     }
 
     /// Stores a time anchor for recovery; only the consumer calls it.
