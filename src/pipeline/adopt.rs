@@ -129,8 +129,10 @@ impl Adopting {
         let Some(mut leftovers) = Leftovers::open(&dead, &positions, options, clock)? else {
             return Ok(Self { dead, spool, leftovers: None, fresh: None });
         };
-        // What was in memory alone died with its process, and so did the numbers that it used.
+        // What was in memory alone died with its process, and so did the numbers that it used; what had ended by then
+        // is no loss.
         if let Some((_, reader)) = &mut spool {
+            reader.expect_ended(leftovers.ended.clone());
             reader.expect_records_through(leftovers.numbered.min(COUNT_MAX));
         }
         let start = start.filter(|(_, next_record)| *next_record >= leftovers.numbered);
@@ -249,6 +251,8 @@ struct Leftovers {
     damaged_bytes: u64,
     /// Records below this had their numbers, by the arena.
     numbered: u64,
+    /// What had ended, by the arena.
+    ended: spool::Ended,
 }
 
 impl Leftovers {
@@ -260,10 +264,12 @@ impl Leftovers {
         clock: &Clock,
     ) -> Result<Option<Self>, AdoptError> {
         let Some(arena) = open_arena(slot, &options.ring)? else { return Ok(None) };
+        let (before, doubtful) = arena.ended();
         Ok(Some(Self {
             calibration: calibration(&arena, clock),
             topics: arena.streams(),
             numbered: arena.numbered(),
+            ended: spool::Ended { before, doubtful },
             encoder: options.encoder(slot.instance())?,
             consumer: Consumer::adopt(arena, positions),
             number: 0,

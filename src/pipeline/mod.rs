@@ -256,6 +256,7 @@ impl Pipeline {
         let sender = Sender::new(sender::Parts {
             seed: u64::from_le_bytes(slot.instance().0[..8].try_into().unwrap_or_default()),
             own: Source { reader, writer: None, slot },
+            arena: Some(arena.clone()),
             placement,
             settings,
             clock,

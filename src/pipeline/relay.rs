@@ -197,6 +197,7 @@ impl Relay {
         let sender = Sender::new(sender::Parts {
             seed: u64::from_le_bytes(instance.0[..8].try_into().unwrap_or_default()),
             own,
+            arena: None,
             placement: encode.placement,
             settings,
             clock,

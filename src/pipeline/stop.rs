@@ -89,9 +89,19 @@ impl Stopping {
         self.sender_waker.wake();
         let Some(sender) = sender.join() else { return false };
         let Some(mut own) = sender.into_own() else { return false };
+        let is_accounted = is_resolved && !self.handover.losses().is_news();
+        if is_accounted
+            && own.reader.is_drained()
+            && let Some(writer) = &writer
+        {
+            // Losses were reported, too. Where the disk takes no ledger, this alone tells it.
+            arena.store_ended(writer.next_record(), own.reader.ended_records().doubtful);
+        }
+        // Counted as damaged by us, left in their files for the next process: more waiting would not help.
+        let is_doubtful = own.reader.is_doubtful();
         own.writer = writer;
         match own.remove_drained() {
-            Ok(is_gone) => is_gone && is_resolved,
+            Ok(is_gone) => (is_gone || is_doubtful) && is_resolved,
             // Everything is resolved; what could not be removed is removed by the next process.
             Err(_kept) => is_resolved,
         }

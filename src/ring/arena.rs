@@ -3,6 +3,7 @@
 //! Owns who may touch which word (see `ring::layout`) and the pool of free chunks. Shared by all producers
 //! and the consumer through an `Arc`; what outlives a crash is in the mapping, the rest in private memory.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU32;
@@ -187,6 +188,21 @@ impl Arena {
     /// Records below this were numbered, whether the spool still has them or not.
     pub fn numbered(&self) -> u64 {
         self.memory.word(layout::NUMBERED_AT).load_acquire()
+    }
+
+    /// Records below `record` have ended, but maybe those of `doubtful`, which only grows; only the sender calls it.
+    pub fn store_ended(&self, record: u64, doubtful: Range<u64>) {
+        // The first range is empty until its end is there, and nothing of a range is below `record` before both are.
+        self.memory.word(layout::DOUBTFUL_AT).store_release(doubtful.start);
+        self.memory.word(layout::DOUBTFUL_AT + 8).store_release(doubtful.end);
+        self.memory.word(layout::ENDED_AT).store_release(record);
+    }
+
+    /// Records below this were delivered, or given up with their loss reported; and among them, those that may not.
+    pub fn ended(&self) -> (u64, Range<u64>) {
+        let word = |at| self.memory.word(at).load_acquire();
+        let before = word(layout::ENDED_AT);
+        (before, word(layout::DOUBTFUL_AT)..word(layout::DOUBTFUL_AT + 8))
     }
 
     /// Stores a time anchor for recovery; only the consumer calls it.

@@ -31,6 +31,10 @@ pub const REFUSED_WITHOUT_RING_AT: usize = 256;
 pub const STREAM_COUNT_AT: usize = 384;
 /// Number of the record that the next group starts with; the consumer's. 0 where no group was committed.
 pub const NUMBERED_AT: usize = 448;
+/// Records below this have ended; the sender's, on a cache line of its own. 0 where none has.
+pub const ENDED_AT: usize = 512;
+/// First record, and the one behind the last, of what the disk did not give back to the sender; both 0 where it did.
+pub const DOUBTFUL_AT: usize = 520;
 
 /// Streams in the directory at most.
 pub const STREAMS_MAX: usize = 64;

@@ -74,6 +74,7 @@ mod writer;
 pub use crate::spool::condition::Condition;
 pub use crate::spool::frame::Frame;
 pub use crate::spool::quarantine::QUARANTINE_DIR;
+pub use crate::spool::reader::Ended;
 pub use crate::spool::reader::Reader;
 pub use crate::spool::recovery::SEGMENT_BYTES_MAX;
 pub use crate::spool::segment::SEGMENT_EXTENSION;

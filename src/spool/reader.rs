@@ -4,6 +4,7 @@
 //! of their numbers, the ledger before the file; every record number below the cursor is either in a
 //! frame or counted damaged, so the account adds up by construction (I2).
 
+use std::collections::BTreeSet;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::spool::ledger::Ledger;
 use crate::spool::ledger::LedgerFile;
 use crate::spool::ledger::Tally;
 use crate::spool::quarantine::Quarantine;
+use crate::spool::reader::doubt::Doubt;
 use crate::spool::reader::walk::Step;
 use crate::spool::shared::Shared;
 use crate::spool::store::StoreKind;
@@ -39,8 +41,11 @@ use crate::sys::faults::crash_point;
 use crate::sys::faults::is_broken;
 
 mod ahead;
+mod doubt;
 mod release;
 mod walk;
+
+pub use doubt::Ended;
 
 /// The reading half of a spool. `Send`, used by one thread at a time.
 #[derive(Debug)]
@@ -66,6 +71,13 @@ pub struct Reader {
     ahead: Option<u64>,
     /// What the dead process had numbered, until the last segment it left was read.
     recovered_end: Option<Mark>,
+    /// First records of the frames handed out and not resolved.
+    unresolved: BTreeSet<u64>,
+    /// The first record that is lost, and of which no file tells.
+    first_lost: Option<u64>,
+    doubt: Doubt,
+    /// What had ended when their process died, whether the spool tells how or not.
+    ended_before: Ended,
     /// How far the writer had published when it was last asked.
     published: u64,
     damages: VecDeque<Damage>,
@@ -109,6 +121,10 @@ impl Reader {
             mark,
             account_unknown: ledger.account_unknown,
             ahead: None,
+            unresolved: BTreeSet::new(),
+            first_lost: None,
+            doubt: Doubt::default(),
+            ended_before: Ended::default(),
             published: 0,
             damages: VecDeque::new(),
             error: None,
@@ -186,6 +202,20 @@ impl Reader {
         let tracked = &mut self.tracked[index];
         tracked.unresolved.subtract(&amount(frame));
         count(&mut tracked.tally, state, frame);
+        self.unresolved.remove(&frame.first_record());
+        let (_, _, rejected) = frame.ended_in_parts();
+        let has_losses = rejected > 0 || matches!(resolution, Resolution::Dropped(_));
+        if has_losses && frame.segment().is_memory_alone() {
+            self.note_lost(frame.first_record());
+        }
+    }
+
+    /// What an adopter must not take for lost, where it died with the memory that it was in.
+    pub fn ended_records(&self) -> Ended {
+        let unread = self.mark.record;
+        let unresolved = self.unresolved.first().copied().unwrap_or(unread);
+        let before = unread.min(unresolved).min(self.first_lost.unwrap_or(unread));
+        Ended { before, doubtful: self.doubt.envelope.clone() }
     }
 
     /// The account at this moment.
@@ -203,7 +233,8 @@ impl Reader {
         let (records_unread, batches_unread) =
             (records.saturating_sub(self.mark.record), batches.saturating_sub(self.mark.batches));
         Totals {
-            records,
+            // A dead process may have numbered more than it left to be published.
+            records: records.max(self.mark.record),
             batches,
             delivered: tally.delivered,
             unconfirmed: tally.unconfirmed,
@@ -215,11 +246,18 @@ impl Reader {
         }
     }
 
-    /// Whether everything published was read and resolved. A writer may publish more.
+    /// Whether everything published was read and resolved, and the disk gave all of it. A writer may publish more.
     pub fn is_drained(&self) -> bool {
         self.tracked.iter().all(|tracked| {
             tracked.unresolved.batches == 0 && !matches!(tracked.content, Content::Unopened { .. })
         }) && self.unread_bytes() == 0
+            && self.doubt.is_none()
+    }
+
+    /// Whether the disk did not give back something of this process's own that may still be in its file. It counts as
+    /// damaged here, and is named as lost once its segment is released; until then the next process may find it.
+    pub fn is_doubtful(&self) -> bool {
+        !self.doubt.is_none()
     }
 
     /// The next report of something unreadable; everything reported is in [`Totals::damaged`].
@@ -246,6 +284,16 @@ impl Reader {
             let number = self.ledger.released_through + 1;
             self.tracked.push_back(Tracked::new(number, Content::Gone));
         }
+    }
+
+    /// These had ended when their process died, as [`Reader::ended_records`] told it: those of them that are not found
+    /// are no loss, but nobody knows how they ended, so they are counted unconfirmed.
+    pub fn expect_ended(&mut self, ended: Ended) {
+        self.ended_before = ended;
+    }
+
+    fn note_lost(&mut self, record: u64) {
+        self.first_lost = Some(self.first_lost.unwrap_or(record).min(record));
     }
 
     /// Takes over what the writer published meanwhile.

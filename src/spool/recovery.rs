@@ -3,12 +3,12 @@
 //! Two durable facts are joined. The *ledger* says which segments are released; it can be behind (a
 //! crash between ledger and recycling never happens in the other order). The *segments* say by
 //! checksummed header who they are; name and header differ for an instant when one is recycled. The
-//! header is believed over the name. What explains neither is moved to the quarantine: nothing that
+//! header is believed over the name, unless only the name fits what the file holds: then a broken disk put the
+//! header there. What explains neither is moved to the quarantine: nothing that
 //! was not understood is deleted, and nothing is refused because of one bad file.
 //!
 //! Only headers and the newest segment with content are read, whatever the backlog. Nothing is appended to an old one.
 
-use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
@@ -20,8 +20,6 @@ use std::sync::Arc;
 use crate::ids::InstanceId;
 use crate::spool::format::Address;
 use crate::spool::format::COMMITTED;
-use crate::spool::format::COUNT_MAX;
-use crate::spool::format::DATA_START;
 use crate::spool::format::SEGMENT_HEADER_BYTES;
 use crate::spool::format::SegmentHeader;
 use crate::spool::format::SegmentHeaderFault;
@@ -32,6 +30,10 @@ use crate::spool::home::COPY_FILE;
 use crate::spool::ledger::LEDGER_FILE;
 use crate::spool::ledger::Ledger;
 use crate::spool::quarantine::Quarantine;
+use crate::spool::recovery::plan::FileFacts;
+use crate::spool::recovery::plan::Plan;
+use crate::spool::recovery::plan::is_segment_length;
+use crate::spool::recovery::plan::plan;
 use crate::spool::scan::Sections;
 use crate::spool::scan::Survey;
 use crate::spool::segment::NEW_SEGMENT_FILE;
@@ -49,107 +51,10 @@ use crate::sys::faults::Point;
 use crate::sys::faults::crash_point;
 use crate::sys::file::open_own_file;
 
+mod plan;
+
 /// The largest segment that is read; [`Options`](super::Options) allow no larger one.
 pub const SEGMENT_BYTES_MAX: u64 = 1 << 30;
-
-/// What the name, the length and the first bytes of a `.seg` file say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileFacts {
-    /// The number in its name, if it has the form that we give.
-    pub number: Option<u64>,
-    /// Its length in bytes.
-    pub bytes: u64,
-    /// Its header.
-    pub header: Result<SegmentHeader, SegmentHeaderFault>,
-    /// The bytes of whole groups that it says it holds, if that is a possible number.
-    pub committed: Option<usize>,
-}
-
-/// What to do with each file, by its index in the list of facts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
-    /// Segments that may hold something, by number.
-    pub keep: BTreeMap<u64, usize>,
-    /// Files that are known to hold nothing any more.
-    pub free: Vec<usize>,
-    /// Files to move away.
-    pub set_aside: Vec<(usize, SetAsideReason)>,
-    /// The number that the next segment gets: higher than any seen.
-    pub next_segment: u64,
-}
-
-/// Decides, from facts only, what each file is.
-pub fn plan(files: &[FileFacts], instance: InstanceId, released_through: u64) -> Plan {
-    let mut plan = Plan { next_segment: released_through + 1, ..Plan::default() };
-    for (index, file) in files.iter().enumerate() {
-        let number = match identify(file, instance, released_through) {
-            Ok(number) => number,
-            Err(reason) => {
-                plan.set_aside.push((index, reason));
-                continue;
-            }
-        };
-        plan.next_segment = plan.next_segment.max(number + 1);
-        if number <= released_through {
-            plan.free.push(index);
-            continue;
-        }
-        let duplicate = match plan.keep.get(&number) {
-            // A copy under another name: the one whose name fits is the original.
-            Some(other) if file.number == Some(number) => {
-                let other = *other;
-                plan.keep.insert(number, index);
-                other
-            }
-            Some(_) => index,
-            None => {
-                plan.keep.insert(number, index);
-                continue;
-            }
-        };
-        plan.set_aside.push((duplicate, SetAsideReason::Duplicate(number)));
-    }
-    plan
-}
-
-/// The number of the segment that the file is.
-fn identify(
-    file: &FileFacts,
-    instance: InstanceId,
-    released_through: u64,
-) -> Result<u64, SetAsideReason> {
-    let countable = |number: &u64| (1..COUNT_MAX).contains(number);
-    let named = file.number.filter(countable);
-    let header = match file.header {
-        Ok(header) => header,
-        Err(SegmentHeaderFault::Version(version)) => {
-            return Err(SetAsideReason::OtherVersion(version));
-        }
-        // A kill while a recycled segment gets its new header: it still has its released name.
-        Err(SegmentHeaderFault::Damaged) if named.is_some_and(|n| n <= released_through) => {
-            return named.ok_or(SetAsideReason::Name);
-        }
-        Err(SegmentHeaderFault::Damaged) => {
-            // The frames' checksums cover instance and number, so the name can be tried safely.
-            return match named {
-                Some(number) if is_segment_length(file.bytes) => Ok(number),
-                Some(_) => Err(SetAsideReason::Length(file.bytes)),
-                None => Err(SetAsideReason::Name),
-            };
-        }
-    };
-    if header.address.instance != instance {
-        return Err(SetAsideReason::OtherInstance(header.address.instance));
-    }
-    if !is_segment_length(file.bytes) {
-        return Err(SetAsideReason::Length(file.bytes));
-    }
-    Some(header.address.segment).filter(countable).ok_or(SetAsideReason::Name)
-}
-
-fn is_segment_length(bytes: u64) -> bool {
-    (DATA_START as u64..=SEGMENT_BYTES_MAX).contains(&bytes)
-}
 
 /// The directory of a dead process's spool, read but not changed.
 #[derive(Debug)]
@@ -218,12 +123,13 @@ impl Unrecovered {
     ///
     /// What the system says about moving or removing a file, or mapping the newest segments.
     pub fn finish(
-        self,
+        mut self,
         instance: InstanceId,
         ledger: Option<&Ledger>,
         quarantine: &mut Quarantine,
     ) -> Result<Ordered, SpoolError> {
         let released_through = ledger.map_or(0, |ledger| ledger.released_through);
+        self.doubt_headers(instance)?;
         let facts: Vec<FileFacts> = self.files.iter().map(|(_, facts)| facts.clone()).collect();
         let plan = plan(&facts, instance, released_through);
         let mut report = Report { ledger_lost: ledger.is_none(), ..Report::default() };
@@ -259,6 +165,25 @@ impl Unrecovered {
             survey_newest(self.store, instance, &mut tracked, &mut segment_bytes, &mut report)?;
         report.segments = tracked.len();
         Ok(Ordered { tracked, survey, next_segment: plan.next_segment, segment_bytes, report })
+    }
+
+    /// A good header that contradicts the file's name, where groups or frames fit the name alone, came from
+    /// elsewhere: it is as good as damaged. (A segment that is recycled has none yet: there the header is right.)
+    fn doubt_headers(&mut self, instance: InstanceId) -> Result<(), SpoolError> {
+        for (path, facts) in &mut self.files {
+            let (Ok(header), Some(segment)) = (&facts.header, facts.number) else { continue };
+            let named = Address { instance, segment };
+            let is_doubtful = header.address != named
+                && facts.committed != Some(0)
+                && is_segment_length(facts.bytes);
+            if is_doubtful
+                && survey(path, &header.address, self.store)?.1.items == 0
+                && survey(path, &named, self.store)?.1.items > 0
+            {
+                facts.header = Err(SegmentHeaderFault::Damaged);
+            }
+        }
+        Ok(())
     }
 
     /// Gives every kept file the name of its number, in two steps where names were swapped.

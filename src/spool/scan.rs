@@ -129,7 +129,8 @@ impl Sections {
             ranges.push_back(DATA_START..end.max(DATA_START));
             return Sections { ranges, committed_fits: false };
         };
-        let committed_end = DATA_START + committed;
+        let stored_end = DATA_START + committed;
+        let committed_end = cut_group_end(source, address, stored_end, end).unwrap_or(stored_end);
         if committed > 0 {
             ranges.push_back(DATA_START..committed_end);
         }
@@ -266,6 +267,25 @@ fn frame_at<S: Source + ?Sized>(
     let topic = &rest[..usize::from(header.topic_bytes)];
     let good = is_believed(trust) || FrameHeader::is_intact(address, offset, &start, rest);
     (good && std::str::from_utf8(topic).is_ok()).then_some(header)
+}
+
+/// Where the whole group ends that `committed_end` lies within: then that is another segment's length.
+fn cut_group_end<S: Source + ?Sized>(
+    source: &S,
+    address: &Address,
+    committed_end: usize,
+    end: usize,
+) -> Option<usize> {
+    let mut offset = DATA_START;
+    while offset < committed_end {
+        let group = group_at(source, address, offset, end, Trust::Nothing);
+        let next = offset + group.map_or(ALIGNMENT, |header| header.group_bytes as usize);
+        if next > committed_end {
+            return whole_group_at(source, address, offset, end);
+        }
+        offset = next.max(offset + ALIGNMENT);
+    }
+    None
 }
 
 /// Where the group at `offset` ends, if it and all its frames are good.

@@ -31,6 +31,7 @@ use crate::pipeline::notifier::Notifier;
 use crate::pipeline::placement::Placement;
 use crate::proto::fleet;
 use crate::proto::fleet::Fleet;
+use crate::ring::Arena;
 use crate::stats::Counters;
 use crate::transport::Poller;
 use crate::transport::Resolver;
@@ -77,6 +78,8 @@ const PASSES_MAX: u32 = 16;
 pub struct Parts {
     /// Our own spool.
     pub own: Source,
+    /// Our own rings, which outlive us; a relay has none.
+    pub arena: Option<Arc<Arena>>,
     /// What is learned of topics.
     pub placement: Arc<Placement>,
     /// The checked configuration.
@@ -101,6 +104,7 @@ pub struct Parts {
 
 /// See the module's head.
 pub struct Sender {
+    arena: Option<Arc<Arena>>,
     placement: Arc<Placement>,
     settings: Arc<Settings>,
     clock: Clock,
@@ -137,7 +141,7 @@ impl Sender {
     pub fn new(parts: Parts) -> Self {
         let Parts { own, placement, settings, clock, poller, credentials, gate, handover, .. } =
             parts;
-        let Parts { counters, notifier, seed, .. } = parts;
+        let Parts { arena, counters, notifier, seed, .. } = parts;
         let hosts = Hosts::new(&settings);
         let endpoints = hosts.endpoints();
         let is_idempotent = settings.session.idempotence && settings.session.acks == Acks::All;
@@ -152,6 +156,7 @@ impl Sender {
         let application_dir = slot_dir.parent().unwrap_or(slot_dir);
         let dead_letters = DeadLetters::new(application_dir, settings.spool.dead_letters_bytes_max);
         Self {
+            arena,
             fleet: Fleet::new(now, fleet_options(&settings), seed),
             spaces: Spaces::new(settings.target.mode, window, is_idempotent),
             inquiry: Inquiry::new(settings.target.mode),

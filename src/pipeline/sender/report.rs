@@ -12,6 +12,7 @@ use crate::proto::fleet::CANDIDATES_MAX;
 use crate::proto::fleet::CloseReason;
 use crate::proto::fleet::LaneState;
 use crate::spool::DropReason;
+use crate::spool::Ended;
 use crate::spool::Totals;
 use crate::stats::ReceiverStats;
 use crate::stats::SenderStats;
@@ -62,11 +63,22 @@ impl Sender {
         }
         self.counters.batch.spool_damages.add(damages);
         self.counters.batch.spool_errors.add(errors);
+        self.store_ended();
         let stats = self.figures();
         self.announcer.announce_receivers(&stats.receivers);
         *self.counters.sender() = stats;
         if let Some(through) = self.flights.resolved_through() {
             self.gate.resolve(through);
+        }
+    }
+
+    /// Where our memory dies with us, an adopter knows then what was no loss.
+    fn store_ended(&mut self) {
+        if let Some(arena) = &self.arena
+            && let Some(own) = self.flights.source(OWN)
+        {
+            let Ended { before, doubtful } = own.reader.ended_records();
+            arena.store_ended(before, doubtful);
         }
     }
 

@@ -15,6 +15,7 @@ use crate::spool::segment::Segment;
 use crate::spool::store::StoreKind;
 use crate::spool::track::Content;
 use crate::spool::track::Tracked;
+use crate::spool::types::Damage;
 use crate::spool::types::SpoolError;
 use crate::sys::faults::Canary;
 use crate::sys::faults::Point;
@@ -68,10 +69,19 @@ impl Reader {
             }
             crash_point(Point::LedgerStored);
             self.ledger = ledger;
+            self.name_lost();
             self.reading -= 1;
             if let Some(Tracked { content, .. }) = self.tracked.pop_front() {
                 self.recycle(content);
             }
+        }
+    }
+
+    /// What the disk did not give back of released segments is lost.
+    fn name_lost(&mut self) {
+        while let Some((segment, records)) = self.doubt.next_lost(self.ledger.released_through) {
+            self.note_lost(records.start);
+            self.report(Damage { segment, bytes: 0..0, records });
         }
     }
 

@@ -55,6 +55,9 @@ impl Reader {
                         return Step::Waiting;
                     }
                     self.tracked[self.reading].cursor = range.end;
+                    if matches!(self.tracked[self.reading].content, Content::Live { .. }) {
+                        self.doubt.note_unread(segment.address.segment);
+                    }
                     self.note_unreadable(&segment, range);
                     continue;
                 }
@@ -220,6 +223,7 @@ impl Reader {
         let tracked = &mut self.tracked[self.reading];
         if state == STATE_STORED {
             tracked.unresolved.add(&amount(&frame));
+            self.unresolved.insert(frame.first_record());
             return Some(frame);
         }
         count(&mut tracked.tally, state, &frame);
@@ -235,14 +239,22 @@ impl Reader {
             return;
         }
         self.mark.record = next_record;
+        // What was released had ended, too; how is what the ledger would have told.
         if unknown {
-            // They were released, so they had ended; how is what the ledger would have told.
             tracked.tally.unconfirmed += records.end - records.start;
             return;
         }
-        tracked.tally.damaged += records.end - records.start;
         let segment = tracked.number;
-        self.report(Damage { segment, bytes: 0..0, records });
+        let (ended, lost) = self.ended_before.split(records.clone());
+        tracked.tally.unconfirmed += ended;
+        tracked.tally.damaged += records.end - records.start - ended;
+        if self.doubt.take(&records) {
+            return;
+        }
+        for records in lost {
+            self.note_lost(records.start);
+            self.report(Damage { segment, bytes: 0..0, records });
+        }
     }
 
     /// Bytes that are nothing good: kept in the quarantine before the segment is used again.
@@ -260,7 +272,7 @@ impl Reader {
         self.report(Damage { segment: segment.address.segment, bytes, records: 0..0 });
     }
 
-    fn report(&mut self, damage: Damage) {
+    pub(super) fn report(&mut self, damage: Damage) {
         if self.damages.len() < DAMAGES_MAX {
             self.damages.push_back(damage);
         }

@@ -222,6 +222,52 @@ fn swapped_names_are_put_right_and_copies_and_strangers_set_aside() {
     assert!(dir.path().join("unrelated.txt").exists());
 }
 
+/// Puts the first `bytes` of segment `from` of `pristine` over those of segment `to` of `dir`.
+fn overwrite_start(pristine: &Path, from: u64, dir: &Path, to: u64, bytes: usize) {
+    let start = fs::read(pristine.join(segment::segment_name(from))).unwrap();
+    let path = dir.join(segment::segment_name(to));
+    let mut target = fs::read(&path).unwrap();
+    target[..bytes].copy_from_slice(&start[..bytes]);
+    fs::write(path, target).unwrap();
+}
+
+#[test]
+fn good_headers_that_are_not_their_own_hide_nothing() {
+    for bytes in [512, format::DATA_START] {
+        // Copied, and swapped.
+        for (is_swapped, first, second) in
+            [(false, 2, 4), (false, 4, 2), (false, 5, 1), (true, 2, 4), (true, 5, 1)]
+        {
+            let (dir, stored) = filled();
+            let pristine = copy_dir(dir.path());
+            overwrite_start(pristine.path(), first, dir.path(), second, bytes);
+            if is_swapped {
+                overwrite_start(pristine.path(), second, dir.path(), first, bytes);
+            }
+            let (found, totals, report) = salvage(dir.path());
+            assert_eq!(found.len(), stored.len(), "{first} {second} {is_swapped}: {report:?}");
+            assert_eq!((totals.damaged, report.set_aside.len()), (0, 0));
+        }
+    }
+}
+
+#[test]
+fn a_length_that_is_not_its_own_cuts_no_group() {
+    let dir = private_dir().unwrap();
+    let (mut writer, reader) = create(dir.path(), INSTANCE, &options(8)).unwrap();
+    for bytes in [25_000, 25_000, 17_000, 17_000, 17_000] {
+        commit(&mut writer, &[], &[(1, bytes)]).unwrap();
+    }
+    drop((writer, reader));
+    assert_eq!(segment_files(dir.path()).len(), 2);
+    for (from, to) in [(1, 2), (2, 1)] {
+        let copy = copy_dir(dir.path());
+        overwrite_start(dir.path(), from, copy.path(), to, 512);
+        let (found, totals, report) = salvage(copy.path());
+        assert_eq!((found.len(), totals.damaged), (5, 0), "{from} over {to}: {report:?}");
+    }
+}
+
 #[test]
 fn a_lost_ledger_repeats_nothing_and_says_so() {
     let dir = private_dir().unwrap();

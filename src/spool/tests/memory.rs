@@ -107,6 +107,44 @@ fn what_a_crash_took_with_the_memory_is_counted() {
 }
 
 #[test]
+fn what_had_ended_before_the_crash_is_no_loss() {
+    let dir = private_dir().unwrap();
+    let (mut writer, mut reader) = create(dir.path(), INSTANCE, &options(8)).unwrap();
+    (0..3).for_each(|_| fill(&mut writer));
+    assert_eq!(reader.ended_records().before, 0);
+    let frames = drain(&mut reader);
+    reader.resolve(&frames[1], Resolution::Delivered);
+    assert_eq!(reader.ended_records().before, 0, "the one before may still be lost");
+    reader.resolve(&frames[0], Resolution::Delivered);
+    assert_eq!(reader.ended_records().before, 2);
+    fs::remove_file(dir.path().join(segment::segment_name(1))).unwrap();
+    drop((writer, reader, frames));
+    let mut recovered = recover(dir.path(), &options(8)).unwrap();
+    recovered.reader.expect_ended(Ended { before: 4, ..Ended::default() });
+    recovered.reader.expect_records_through(6);
+    assert_eq!(drain(&mut recovered.reader).iter().map(check).collect::<Vec<_>>(), [(2, 1)]);
+    assert_eq!(recovered.reader.take_damage().unwrap().records, 4..6);
+    assert!(recovered.reader.take_damage().is_none());
+    let totals = recovered.reader.totals();
+    assert_eq!((totals.delivered, totals.unconfirmed, totals.damaged), (1, 2, 2));
+    assert_conserved(&recovered.reader);
+}
+
+#[test]
+fn a_loss_that_only_memory_tells_of_is_not_said_to_have_ended() {
+    let root = private_dir().unwrap();
+    let file = root.path().join("file");
+    fs::write(&file, b"").unwrap();
+    let (mut writer, mut reader) = create(&file, INSTANCE, &options(8)).unwrap();
+    (0..3).for_each(|_| fill(&mut writer));
+    let frames = drain(&mut reader);
+    reader.resolve(&frames[0], Resolution::Delivered);
+    reader.resolve(&frames[1], Resolution::Dropped(DropReason::Quota));
+    reader.resolve(&frames[2], Resolution::Delivered);
+    assert_eq!(reader.ended_records().before, 1);
+}
+
+#[test]
 fn an_arena_that_numbered_no_more_than_the_spool_holds_changes_nothing() {
     let dir = private_dir().unwrap();
     drop(create(dir.path(), INSTANCE, &options(8)).unwrap());
