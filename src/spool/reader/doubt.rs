@@ -22,11 +22,8 @@ impl Ended {
         let clamp = |record: u64| record.clamp(records.start, records.end);
         let before = clamp(self.before);
         let doubtful = clamp(self.doubtful.start).min(before)..clamp(self.doubtful.end).min(before);
-        let mut lost = vec![before..records.end];
-        if !doubtful.is_empty() {
-            lost.insert(0, doubtful);
-        }
-        lost.retain(|range| !range.is_empty());
+        let lost = [doubtful, before..records.end].into_iter();
+        let lost: Vec<_> = lost.filter(|range| !range.is_empty()).collect();
         let count: u64 = lost.iter().map(|range| range.end - range.start).sum();
         (records.end - records.start - count, lost)
     }
