@@ -73,6 +73,18 @@ class Receiver:
     def messages(self, topic: str = "app-logs") -> list[str]:
         return [record["value"] for record in self.records(topic)]
 
+    def drained(self, topic: str = "app-logs") -> list[str]:
+        """The messages, when what dead processes left has been delivered, as the next process of the name does."""
+        environment = dict(os.environ)
+        folder = environment.pop("LOGDRIVE_RING_DIR")
+        subprocess.run(
+            [BINARY, "drain", folder, "--to", self.url()],
+            env=environment,
+            capture_output=True,
+            timeout=2 * PATIENCE_SECONDS,
+        )
+        return self.messages(topic)
+
     def verified(self) -> dict:
         """The verdict of `logdrive verify`: nothing damaged, nothing missing."""
         output = subprocess.run(

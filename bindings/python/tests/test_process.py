@@ -220,7 +220,7 @@ if __name__ == "__main__":
     flags = ("-W", "ignore::DeprecationWarning")
     programs.run(source, receiver.url(), method, flags=flags)
     expected = ["parent"] + [f"work {n}" for n in range(3)] + [f"work pool {n}" for n in range(4)]
-    wait_until(lambda: len(receiver.messages()) >= len(expected), "the children's records arrived")
+    wait_until(lambda: len(receiver.drained()) >= len(expected), "the children's records arrived")
     assert sorted(receiver.messages()) == sorted(expected)
     receiver.verified()
 

@@ -123,7 +123,7 @@ def test_every_accepted_record_of_every_worker_arrives(tmp_path, receiver, progr
     expected = [*accepted, after] if verdict == "True" else accepted
 
     def arrived() -> list[str]:
-        return [message for message in receiver.messages() if message.startswith("/")]
+        return [message for message in receiver.drained() if message.startswith("/")]
 
     wait_until(lambda: set(arrived()) >= set(expected), "every accepted record arrived")
     assert sorted(arrived()) == sorted(expected)
