@@ -9,6 +9,7 @@ use crate::delivered::Delivered;
 use crate::row::Row;
 use crate::support::ReceiverProcess;
 use crate::support::application::Application;
+use crate::support::application::CLOSE_SECONDS;
 use crate::support::lasting_address;
 use crate::support::oracle::Tally;
 use crate::support::random::Random;
@@ -67,6 +68,8 @@ fn run(
     ];
     if order.is_forever {
         environment.push(("FAIL_FOREVER", "1"));
+        // What a disk never gives back to the process is delivered by its heir.
+        environment.push((CLOSE_SECONDS, "5"));
     }
     if trace {
         environment.push(("FAIL_TRACE", &traced));
