@@ -52,8 +52,8 @@ fn a_stopped_owner_keeps_its_slot_and_a_dead_one_has_one_heir() {
             .collect();
         let others: Vec<_> = others.into_iter().map(Application::finish_and_count).collect();
         let heirs = others.iter().filter(|(_, adopted)| *adopted > 0).count();
-        // An heir that ends leaves the rest to the next one; none took it where all had ended before they looked. That no
-        // two had it at a time shows below: no record was delivered twice.
+        // An heir that ends leaves the rest to the next one; none took it where all had ended before they looked.
+        // That no two had it at a time shows below: no record was delivered twice.
         assert!(dies || heirs == 0, "{heirs} heirs of a stopped process, run {run}");
         accepted.extend(others.into_iter().map(|(accepted, _)| accepted));
         if let Some(mut owner) = sleeper {
