@@ -47,7 +47,7 @@ sys.late = Late()
     programs.run(OPEN + "client.info('next')\nassert client.flush(30)", receiver.url())
     wait_until(lambda: "next" in receiver.messages(), "the second process has delivered")
     accepted = {"del early", "atexit", "logging at exit", "finalize", "next"}
-    wait_until(lambda: accepted <= set(receiver.messages()), "the first one's rest is delivered")
+    wait_until(lambda: accepted <= set(receiver.drained()), "the first one's rest is delivered")
     receiver.verified()
 
 
@@ -230,7 +230,7 @@ def test_killed_by_a_signal_nothing_accepted_is_lost(programs, receiver):
     program.communicate(timeout=PATIENCE_SECONDS)
     assert program.returncode == -signal.SIGKILL
     programs.run(OPEN + "client.info('next')", receiver.url())
-    wait_until(lambda: set(receiver.messages()) == {"stored", "next"}, "both are delivered")
+    wait_until(lambda: set(receiver.drained()) == {"stored", "next"}, "both are delivered")
     receiver.verified()
 
 
