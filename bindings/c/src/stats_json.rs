@@ -132,7 +132,9 @@ mod tests {
         snapshot.sender.receivers = vec![ReceiverStats { address, ..ReceiverStats::default() }];
         let json = write(&snapshot, 2);
         assert!(
-            json.starts_with(r#"{"accepted":7,"refused":{"ring_full":2},"delivered":0,"#),
+            json.starts_with(
+                r#"{"instance":"","accepted":7,"refused":{"ring_full":2},"delivered":0,"#
+            ),
             "{json}"
         );
         assert!(json.contains(r#""panics":3,"#), "{json}");
