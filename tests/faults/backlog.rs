@@ -17,6 +17,8 @@ use crate::row::Row;
 use crate::support::ReceiverProcess;
 use crate::support::application::Application;
 use crate::support::lasting_address;
+use crate::support::oracle::Tally;
+use crate::support::random::Random;
 use crate::support::site;
 use crate::support::site::Site;
 use crate::support::wait;
@@ -35,11 +37,27 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 #[test]
 fn a_restart_on_a_large_backlog() {
     let megabytes = row::scaled(1_024, 10 * 1_024);
-    let row = Row::begin("18", "restart on a backlog", 1, 1);
-    let mut random = row.random(0);
+    let row = Row::begin("18", "restart on a backlog", 1, 5);
+    let (mut tally, mut ready_max, mut resident_max) = (Tally::default(), 0, 0);
+    for run in 0..row.runs() {
+        let (verdict, ready, resident) = restart_on(megabytes, &mut row.random(run));
+        tally += verdict;
+        ready_max = ready.max(ready_max);
+        resident_max = resident.max(resident_max);
+    }
+    let figures = format!(
+        "{megabytes} MiB waiting, ready after {ready_max} us, {} KiB resident above the rings",
+        resident_max / 1024
+    );
+    row.finish(&figures, &tally);
+    assert!(resident_max <= RESIDENT_BYTES_MAX, "{resident_max} bytes resident");
+}
+
+/// The oracle's verdict, the microseconds until the next process was ready, the bytes it had resident at the most.
+fn restart_on(megabytes: u64, random: &mut Random) -> (Tally, u64, u64) {
     let site = Site::new();
     let dirs = [site.receiver_dir(0)];
-    let address = lasting_address(&mut random);
+    let address = lasting_address(random);
     let options = format!(
         "name=application&spool.full=block&ring.full=block&ring.bytes_max={RING_BYTES}&codec=none\
          &spool.dir={}&spool.bytes_max=12GiB",
@@ -60,13 +78,7 @@ fn a_restart_on_a_large_backlog() {
     accepted.extend(host::promised(&witness, 2, false).pop());
     let verdict = Delivered::read(&dirs, "backlog").judge(&accepted, 0);
     delivered::assert_accounted(&dirs);
-    let (ready, resident) = (witness.read(READY_MICROS), witness.read(RESIDENT));
-    let figures = format!(
-        "{megabytes} MiB waiting, ready after {ready} us, {} KiB resident above the rings",
-        resident / 1024
-    );
-    row.finish(&figures, &verdict);
-    assert!(resident <= RESIDENT_BYTES_MAX, "{resident} bytes resident");
+    (verdict, witness.read(READY_MICROS), witness.read(RESIDENT))
 }
 
 /// No test, but the host of the row above: starts on the backlog, logs, and ends when all is delivered.
