@@ -98,6 +98,7 @@ impl Screen {
             .iter()
             .map(|one| format!("{:.0} %", share(stats, one.records)))
             .collect();
+        let shares = if shares.is_empty() { "-".to_owned() } else { shares.join(" ") };
         format!(
             "{:>5.1} s  accepted {}, delivered {}, in spool {}, dropped {}, {}/s, shares {}, {} -> {}",
             elapsed.as_secs_f64(),
@@ -106,7 +107,7 @@ impl Screen {
             grouped(waiting(stats)),
             grouped(stats.dropped_total()),
             grouped(self.rate as u64),
-            shares.join(" "),
+            shares,
             bytes(stats.bytes_in),
             bytes(stats.bytes_sealed),
         )
