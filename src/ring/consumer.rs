@@ -45,18 +45,21 @@ pub struct Consumer {
     ahead: Vec<Ahead>,
     /// The ring that is drained first next time.
     turn: u32,
+    /// Whether turns are taken. Not by an adopter: there each slice is a function of the positions alone, so that
+    /// whoever adopts the same bytes, however often interrupted, gives each record the same number.
+    takes_turns: bool,
 }
 
 impl Consumer {
     /// The consumer of a living arena. There must be only one.
     pub fn new(arena: Arc<Arena>) -> Self {
-        Self { arena, reads: Vec::new(), ahead: Vec::new(), turn: 0 }
+        Self { arena, reads: Vec::new(), ahead: Vec::new(), turn: 0, takes_turns: true }
     }
 
     /// The consumer of a dead process's arena. `committed` are the positions that its spool has seen:
     /// what lies below them was committed although the ring may not have been told (I3).
     pub fn adopt(arena: Arc<Arena>, committed: &[RingPosition]) -> Self {
-        let mut consumer = Self::new(arena);
+        let mut consumer = Self { takes_turns: false, ..Self::new(arena) };
         consumer.grow();
         for (index, read) in consumer.reads.iter_mut().enumerate() {
             let ring = RingId(index as u32);
@@ -86,7 +89,9 @@ impl Consumer {
                     continue;
                 }
                 if slice.bytes() >= limits.bytes || slice.records >= limits.records {
-                    self.turn = ring.0;
+                    if self.takes_turns {
+                        self.turn = ring.0;
+                    }
                     return true;
                 }
                 let room = Limits {

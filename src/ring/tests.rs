@@ -314,6 +314,38 @@ fn adoption_starts_at_the_higher_of_released_and_committed() {
 }
 
 #[test]
+fn an_interrupted_adoption_takes_the_records_in_the_order_of_one_that_was_not() {
+    let arena = arena(4 << 20, 8, 0);
+    for writer in 0..3 {
+        let mut producer = Producer::claim(arena.clone()).unwrap();
+        for sequence in 0..50 {
+            producer.push(&info(&body(writer, sequence, 300 * (writer as usize + 1)))).unwrap();
+        }
+    }
+    let limits = Limits { bytes: 10_000, records: u32::MAX };
+    let slices = |is_interrupted: bool| {
+        let mut consumer = Consumer::adopt(arena.clone(), &[]);
+        let (mut taken, mut positions) = (Vec::new(), BTreeMap::new());
+        loop {
+            let mut slice = Slice::default();
+            consumer.drain(&mut slice, limits);
+            consumer.seal(&mut slice);
+            if slice.records() == 0 {
+                return taken;
+            }
+            taken.push(bodies(&slice));
+            positions.extend(slice.positions().iter().map(|at| (at.ring.0, *at)));
+            if is_interrupted {
+                let committed: Vec<_> = positions.values().copied().collect();
+                consumer = Consumer::adopt(arena.clone(), &committed);
+            }
+        }
+    };
+    assert!(slices(false).len() > 5);
+    assert_eq!(slices(true), slices(false));
+}
+
+#[test]
 fn damage_in_one_ring_is_counted_and_the_others_are_read() {
     use crate::ring::layout;
     use crate::ring::position::Word;
