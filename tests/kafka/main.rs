@@ -2,7 +2,7 @@
 //! cluster. What was accepted is read back by a consumer that is not ours.
 //!
 //! `tests/peers/setup.sh` installs them. Where a registry is out of reach, the tests that need it are
-//! skipped and say so. `SOAK_FACTOR=N` multiplies the counts.
+//! skipped and say so. Counts: `TEST_FACTOR`, tests/support/scale.rs.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -19,5 +19,7 @@ mod poison;
 mod real;
 mod records;
 mod relay;
+#[path = "../support/scale.rs"]
+mod scale;
 mod secured;
 mod slow;
