@@ -20,7 +20,7 @@ use crate::peers::Peer;
 use crate::peers::consume;
 use crate::records::Arrived;
 use crate::records::text;
-use crate::scale::scaled;
+use crate::support::scale::scaled;
 
 pub const THREADS: u64 = 4;
 /// Pause of a thread behind each record: three to four thousand records per second in all.

@@ -6,20 +6,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "../support/certificates.rs"]
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod certificates;
 mod chaos;
 mod dump;
 mod injected;
 mod keyed;
+mod last_sequences;
 mod moved;
 mod peers;
 mod poison;
 mod real;
 mod records;
 mod relay;
-#[path = "../support/scale.rs"]
-mod scale;
 mod secured;
 mod slow;
+#[path = "../support/mod.rs"]
+mod support;

@@ -8,7 +8,7 @@ use crate::chaos::wait_until;
 use crate::peers::Peer;
 use crate::peers::consume;
 use crate::records::Arrived;
-use crate::scale::scaled;
+use crate::support::scale::scaled;
 
 const PARTITIONS: u64 = 4;
 const BROKERS: u64 = 3;

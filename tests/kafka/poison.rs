@@ -17,7 +17,7 @@ use crate::peers::Peer;
 use crate::peers::consume;
 use crate::records::Arrived;
 use crate::records::text;
-use crate::scale::scaled;
+use crate::support::scale::scaled;
 
 const GUILTY: &str = "GUILTY";
 /// Every so many records one is guilty.

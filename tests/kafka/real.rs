@@ -10,7 +10,7 @@ use crate::peers::Peer;
 use crate::peers::consume;
 use crate::records::Arrived;
 use crate::records::text;
-use crate::scale::scaled;
+use crate::support::scale::scaled;
 
 const RELEASES: [&str; 2] = ["kafka-3.9", "kafka-4"];
 const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];

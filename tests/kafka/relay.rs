@@ -13,7 +13,7 @@ use crate::peers::Peer;
 use crate::peers::consume;
 use crate::records::Arrived;
 use crate::records::text;
-use crate::scale::scaled;
+use crate::support::scale::scaled;
 
 #[test]
 fn a_relay_into_a_cluster_delivers_each_record_once() {

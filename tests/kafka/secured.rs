@@ -13,13 +13,13 @@ use logdrive::Severity;
 use logdrive::Snapshot;
 use logdrive::clock::Clock;
 
-use crate::certificates;
-use crate::certificates::Authority;
 use crate::peers::Peer;
 use crate::peers::consume;
 use crate::records::Arrived;
 use crate::records::text;
-use crate::scale::scaled;
+use crate::support::certificates;
+use crate::support::certificates::Authority;
+use crate::support::scale::scaled;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const MECHANISMS: [&str; 4] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
