@@ -4,6 +4,9 @@
 
 mod support;
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +18,7 @@ use support::ReceiverProcess;
 use support::Spec;
 use support::lasting_address;
 use support::random::Random;
+use support::scripted::ScriptedReceiver;
 use support::site::Site;
 use support::site::assert_same_lines;
 use support::site::cat_lines;
@@ -188,19 +192,82 @@ fn relays_may_be_chained() {
     assert_same_lines(&cat_lines(&[chain.dir()]), &expected(5000));
 }
 
+/// As a whole, so that the producer divides it: if a part of it was delivered, the answer could not tell which.
 #[test]
-fn what_the_next_hop_refuses_for_good_is_refused() {
-    let chain = Chain::new("what_the_next_hop_refuses_for_good_is_refused");
-    // Headers alone are checked by the relay; the next hop looks into the records.
-    let _last = chain.start_last();
-    let _relay = chain.start_relay(&["--validate", "header"]);
+fn what_the_next_hop_refuses_for_good_is_refused_as_a_whole() {
+    let mut chain = Chain::new("what_the_next_hop_refuses_for_good_is_refused_as_a_whole");
+    let last = ScriptedReceiver::start(&[87], 0);
+    chain.last = last.address;
+    let relay = chain.start_relay(&[]);
     let mut client = Client::connect(chain.relay);
-    let mut damaged = Spec::of(0, 3).batch();
-    // The length of the first record: negative, as a zigzag varint.
-    damaged[61] = 1;
-    let crc = logdrive::checksum::crc32c(&damaged[21..]);
-    damaged[17..21].copy_from_slice(&crc.to_be_bytes());
-    let (code, _) = client.produce("lines", &damaged).unwrap();
-    assert_eq!(code, 87, "INVALID_RECORD");
-    assert_eq!(client.produce("lines", &Spec::of(3, 3).batch()).unwrap().0, 0);
+    // A repeat gets the same answer without another question to the next hop.
+    for _ in 0..2 {
+        let (code, _) = client.produce("lines", &Spec::of(0, 10).batch()).unwrap();
+        assert_eq!((code, last.seen().len()), (87, 1), "INVALID_RECORD");
+    }
+    for (first_record, record_count) in [(0, 5), (5, 5)] {
+        let part = Spec { producer_id: 2, ..Spec::of(first_record, record_count) };
+        assert_eq!(client.produce("lines", &part.batch()).unwrap().0, 0);
+    }
+    let lines: Vec<Vec<u8>> = (0..10).map(|n| Spec::of(0, 10).value(n).into_bytes()).collect();
+    assert_same_lines(&last.stored(), &lines);
+    let (_, summary) = relay.terminate();
+    assert!(summary.contains("forwarded 10, waiting 0, given up 10"), "{summary}");
+}
+
+/// Who was answered has gone: the rest of the batch is delivered, and the relay alone counts what was not.
+#[test]
+fn with_stored_acknowledgements_the_relay_divides() {
+    let mut chain = Chain::new("with_stored_acknowledgements_the_relay_divides");
+    // Ten, the first five of them, then the others down to the first of those.
+    let last = ScriptedReceiver::start(&[87, 0, 87, 87, 87, 87], 0);
+    chain.last = last.address;
+    let relay = chain.start_relay(&["--forward-ack", "stored"]);
+    let mut client = Client::connect(chain.relay);
+    assert_eq!(client.produce("lines", &Spec::of(0, 10).batch()).unwrap().0, 0);
+    wait::until("nine records are forwarded", || last.stored().len() == 9);
+    let lines: Vec<Vec<u8>> =
+        (0..10).filter(|n| *n != 5).map(|n| Spec::of(0, 10).value(n).into_bytes()).collect();
+    assert_same_lines(&last.stored(), &lines);
+    let (_, summary) = relay.terminate();
+    assert!(summary.contains("forwarded 9, waiting 0, given up 1"), "{summary}");
+}
+
+/// Flips a byte of each place below `dir` where `text` stands; false where there is none.
+fn damage(dir: &Path, text: &[u8]) -> bool {
+    let mut is_found = false;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            is_found |= damage(&path, text);
+        } else if let Some(at) =
+            std::fs::read(&path).unwrap().windows(text.len()).position(|window| window == text)
+        {
+            let file = File::options().write(true).open(&path).unwrap();
+            file.write_all_at(b"X", at as u64).unwrap();
+            is_found = true;
+        }
+    }
+    is_found
+}
+
+/// The producer still has it: it is to be sent again, and then it is taken, though its numbers are known.
+#[test]
+fn what_the_relays_disk_spoils_is_taken_again() {
+    let chain = Chain::new("what_the_relays_disk_spoils_is_taken_again");
+    let _relay = chain.start_relay(&[]);
+    let mut client = Client::connect(chain.relay);
+    let spec = Spec::of(0, 10);
+    let text = spec.value(4).into_bytes();
+    client.send("lines", &spec.batch(), 1).unwrap();
+    wait::until("the batch is in the relay's spool, and spoilt there", || {
+        damage(&chain.site.file("relay"), &text)
+    });
+    let _last = chain.start_last();
+    let (_, code, _) = client.receive().unwrap();
+    assert_eq!(code, 56, "KAFKA_STORAGE_ERROR");
+    assert_eq!(client.produce("lines", &spec.batch()).unwrap().0, 0);
+    let lines: Vec<Vec<u8>> = (0..10).map(|n| spec.value(n).into_bytes()).collect();
+    assert_same_lines(&cat_lines(&[chain.dir()]), &lines);
+    verify(&[chain.dir()]);
 }

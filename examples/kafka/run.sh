@@ -14,10 +14,10 @@ cargo build --release --features cli --bin logdrive
 logdrive=${CARGO_TARGET_DIR:-target}/release/logdrive
 dir=$(mktemp -d)
 
-coproc cluster { "$peers/python/bin/python" tests/peers/kafka_cluster.py "$peers/kafka-4/libs" 3; }
-# The end of its input ends the cluster.
-trap 'exec {commands}>&-; wait "$cluster_pid" || true; rm -rf "$dir"' EXIT
+coproc cluster { exec "$peers/python/bin/python" tests/peers/kafka_cluster.py "$peers/kafka-4/libs" 3; }
 cluster_pid=$cluster_PID
+# It ends its brokers before itself.
+trap 'kill "$cluster_pid" || true; wait "$cluster_pid" || true; rm -rf "$dir"' EXIT
 exec {commands}>&"${cluster[1]}" {answers}<&"${cluster[0]}"
 tell() {
     echo "$1" >&"$commands"

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 
 use thiserror::Error;
 
+use crate::ids::InstanceId;
 use crate::pipeline::losses::Loss;
 use crate::pipeline::losses::Losses;
 use crate::pipeline::slots::Slot;
@@ -55,7 +56,6 @@ pub enum RemoveError {
 }
 
 /// See the module's head.
-#[derive(Default)]
 pub struct Handover {
     adopted: Mutex<Vec<Source>>,
     losses: Mutex<Losses>,
@@ -68,6 +68,19 @@ pub struct Handover {
 }
 
 impl Handover {
+    /// Nothing to tell yet, for the process whose slot has this instance.
+    pub fn new(own: InstanceId) -> Self {
+        Self {
+            adopted: Mutex::default(),
+            losses: Mutex::new(Losses::new(own)),
+            space_wanted: AtomicBool::new(false),
+            batcher_stops: AtomicBool::new(false),
+            sender_stops: AtomicBool::new(false),
+            adoption_done: AtomicBool::new(false),
+            adopted_slots: AtomicUsize::new(0),
+        }
+    }
+
     /// Gives the spool of a dead process to the sender.
     pub fn give(&self, source: Source) {
         // Relaxed: a bound on how many are open; the lock hands the source over.

@@ -68,13 +68,21 @@ impl Loss {
     }
 }
 
-/// The losses of one instance, merged, and which of them are news.
-#[derive(Debug, Default)]
+/// The losses of one process and of the slots that it adopted, merged, and which of them are news.
+#[derive(Debug)]
 pub struct Losses {
+    own: InstanceId,
     ranges: Vec<(Loss, bool)>,
+    /// Where the last range of our own ends that is remembered no more.
+    forgotten_end: u64,
 }
 
 impl Losses {
+    /// None yet of the process whose slot has this instance.
+    pub fn new(own: InstanceId) -> Self {
+        Self { own, ranges: Vec::new(), forgotten_end: 0 }
+    }
+
     /// Notes a loss.
     pub fn add(&mut self, mut loss: Loss) {
         self.ranges.retain(|(known, _)| {
@@ -89,18 +97,25 @@ impl Losses {
             !touches
         });
         if self.ranges.len() == RANGES_MAX {
-            self.ranges.remove(0);
+            let (oldest, _) = self.ranges.remove(0);
+            if oldest.instance == self.own {
+                self.forgotten_end = self.forgotten_end.max(oldest.end());
+            }
         }
         self.ranges.push((loss, true));
     }
 
-    /// Why the record with this number was lost, if it was and is remembered; for those of one instance.
+    /// Why the record of our own with this number was lost, if it was and is remembered.
     pub fn cause_of(&self, number: u64) -> Option<Cause> {
         let losses = self.ranges.iter().map(|(loss, _)| loss);
-        losses
-            .filter(|loss| (loss.first_record..loss.end()).contains(&number))
-            .map(|loss| loss.cause)
-            .next()
+        let own = losses.filter(|loss| loss.instance == self.own);
+        let mut of_it = own.filter(|loss| (loss.first_record..loss.end()).contains(&number));
+        of_it.next().map(|loss| loss.cause)
+    }
+
+    /// Whether the record of our own with this number is known to be lost only if [`Losses::cause_of`] says so.
+    pub fn remembers(&self, number: u64) -> bool {
+        number >= self.forgotten_end
     }
 
     /// Whether there is something to report.
@@ -165,7 +180,7 @@ mod tests {
 
     #[test]
     fn neighbours_are_merged_and_reported_again_as_a_whole() {
-        let mut losses = Losses::default();
+        let mut losses = Losses::new(InstanceId([1; 16]));
         losses.add(loss(0, 10));
         losses.add(loss(20, 5));
         assert_eq!(reported(&mut losses), [(0, 10), (20, 5)]);
@@ -179,9 +194,24 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded() {
-        let mut losses = Losses::default();
+    fn memory_is_bounded_and_what_is_forgotten_is_known() {
+        let mut losses = Losses::new(InstanceId([1; 16]));
         (0..1000).for_each(|number| losses.add(loss(number * 2, 1)));
         assert_eq!(reported(&mut losses).len(), RANGES_MAX);
+        let first_remembered = 2 * (1000 - RANGES_MAX as u64);
+        assert!(!losses.remembers(first_remembered - 2) && losses.remembers(first_remembered));
+        assert_eq!(losses.cause_of(first_remembered - 2), None);
+        assert_eq!(losses.cause_of(first_remembered), Some(Cause::Dropped(DropReason::Quota)));
+        assert_eq!(losses.cause_of(first_remembered + 1), None);
+    }
+
+    #[test]
+    fn losses_of_an_adopted_slot_say_nothing_of_our_own_numbers() {
+        let mut losses = Losses::new(InstanceId([1; 16]));
+        for number in 0..=RANGES_MAX as u64 {
+            losses.add(Loss { instance: InstanceId([2; 16]), ..loss(number * 2, 1) });
+        }
+        assert!((0..1000).all(|number| losses.cause_of(number).is_none()));
+        assert!(losses.remembers(0));
     }
 }

@@ -18,6 +18,7 @@ use thiserror::Error;
 use crate::batch::LevelError;
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::ids::InstanceId;
 use crate::pipeline::adoption::Adoption;
 use crate::pipeline::batcher::Batcher;
 use crate::pipeline::batcher::Links;
@@ -29,6 +30,7 @@ use crate::pipeline::handover::Handover;
 use crate::pipeline::handover::Source;
 use crate::pipeline::notifier::Notifier;
 use crate::pipeline::pressure::Pressure;
+use crate::pipeline::sender::Refusals;
 use crate::pipeline::sender::Sender;
 use crate::pipeline::slots::Roots;
 use crate::pipeline::slots::Slot;
@@ -173,11 +175,11 @@ fn roots(settings: &Settings) -> Roots {
 }
 
 /// What connects the stages, all of it empty yet.
-fn links(settings: &Settings, sender: &Waker) -> Links {
+fn links(settings: &Settings, sender: &Waker, own: InstanceId) -> Links {
     let counters = Arc::<Counters>::default();
     Links {
         gate: Arc::default(),
-        handover: Arc::default(),
+        handover: Arc::new(Handover::new(own)),
         counters: counters.clone(),
         sender: sender.clone(),
         notifier: Notifier::new(settings.on_event.clone(), counters),
@@ -236,7 +238,8 @@ impl Pipeline {
         let spool_state = (writer.store(), writer.condition());
         let sender_waker = poller.waker();
         let placement = encode.placement.clone();
-        let links = links(&settings, &sender_waker);
+        let instance = slot.instance();
+        let links = links(&settings, &sender_waker, instance);
         let Links { gate, handover, counters, notifier, .. } = links.clone();
         let (policy, quota) = (settings.spool.full, spool_options.bytes_max);
         let batcher = Batcher::new(batcher::Parts {
@@ -252,9 +255,8 @@ impl Pipeline {
         let has_heritage = roots.has_dead();
         let options = adopt::Options::new(encode, spool_options, ring);
         let adoption = adoption(&settings, roots, options, clock, &links);
-        let instance = slot.instance().to_string();
         let sender = Sender::new(sender::Parts {
-            seed: u64::from_le_bytes(slot.instance().0[..8].try_into().unwrap_or_default()),
+            refusals: Refusals::Divided,
             own: Source { reader, writer: None, slot },
             arena: Some(arena.clone()),
             placement,
@@ -276,7 +278,7 @@ impl Pipeline {
             threads.start();
         }
         Self {
-            instance,
+            instance: instance.to_string(),
             registry: Arc::new(registry),
             clock,
             gate,

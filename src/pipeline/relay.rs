@@ -39,6 +39,7 @@ use crate::pipeline::notifier::Notifier;
 use crate::pipeline::placement::ANY;
 use crate::pipeline::prepare;
 use crate::pipeline::sender;
+pub use crate::pipeline::sender::Refusals;
 use crate::pipeline::sender::Sender;
 use crate::pipeline::slots::Roots;
 use crate::pipeline::slots::Slot;
@@ -87,6 +88,15 @@ pub enum GivenUp {
     NoRoom,
     /// Our disk lost it.
     Damaged,
+    /// Too many were given up since to know of this one.
+    Forgotten,
+}
+
+impl GivenUp {
+    /// Whether it would end so again.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::TooLarge | Self::Rejected)
+    }
 }
 
 /// See the module's head. One thread's; dropping it leaves what is stored to the next relay of its name.
@@ -116,8 +126,10 @@ impl Progress<'_> {
             return None;
         }
         // Losses are noted before the numbers that they stand for count as answered.
-        Some(match self.handover.losses().cause_of(number) {
-            None => Ok(()),
+        let losses = self.handover.losses();
+        Some(match losses.cause_of(number) {
+            None if losses.remembers(number) => Ok(()),
+            None => Err(GivenUp::Forgotten),
             Some(Cause::Dropped(DropReason::TooLarge)) => Err(GivenUp::TooLarge),
             Some(Cause::Dropped(DropReason::Rejected)) => Err(GivenUp::Rejected),
             Some(Cause::Dropped(DropReason::Quota | DropReason::InDoubt)) => Err(GivenUp::NoRoom),
@@ -128,7 +140,8 @@ impl Progress<'_> {
 
 impl Relay {
     /// Makes a slot in `spool.dir` (or on the tmpfs) with a spool, and starts the threads; `on_progress` is called
-    /// whenever [`Relay::progress`] may have changed, by one of them.
+    /// whenever [`Relay::progress`] may have changed, by one of them. With [`Refusals::Returned`] a batch is given up
+    /// as a whole or not at all; what a dead relay left is divided, since nobody waits for the answer.
     ///
     /// # Errors
     ///
@@ -136,6 +149,7 @@ impl Relay {
     pub fn start(
         settings: Arc<Settings>,
         clock: Clock,
+        refusals: Refusals,
         on_progress: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, StartError> {
         let spool_dir = settings.spool.dir.as_deref();
@@ -147,7 +161,8 @@ impl Relay {
             Ok((options, writer, reader, poller)) => {
                 let source = Source { reader, writer: None, slot };
                 let gate = Arc::new(Gate::watched_by(Box::new(on_progress)));
-                Self::assemble(settings, clock, (roots, options), (writer, source), poller, gate)
+                let answers = (gate, refusals);
+                Self::assemble(settings, clock, (roots, options), (writer, source), poller, answers)
             }
             Err(error) => {
                 slot.discard();
@@ -173,13 +188,14 @@ impl Relay {
         (roots, spool_options): (Roots, spool::Options),
         (writer, own): (spool::Writer, Source),
         (poller, credentials): (Poller, Watch),
-        gate: Arc<Gate>,
+        (gate, refusals): (Arc<Gate>, Refusals),
     ) -> Result<Self, StartError> {
-        let (handover, counters) = (Arc::<Handover>::default(), Arc::<Counters>::default());
+        let instance = own.slot.instance();
+        let handover = Arc::new(Handover::new(instance));
+        let counters = Arc::<Counters>::default();
         let waker = poller.waker();
         // A receiver has no callback.
         let notifier = Notifier::new(None, counters.clone());
-        let instance = own.slot.instance();
         let encode = encode::Options::new(instance, &settings);
         // For a slot with rings: a process of the name that was no relay left it.
         let ring = prepare::ring_options(&settings, prepare::ARENA_BYTES_MAX);
@@ -195,7 +211,7 @@ impl Relay {
             notifier: notifier.clone(),
         });
         let sender = Sender::new(sender::Parts {
-            seed: u64::from_le_bytes(instance.0[..8].try_into().unwrap_or_default()),
+            refusals,
             own,
             arena: None,
             placement: encode.placement,

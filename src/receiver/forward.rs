@@ -72,6 +72,7 @@ impl Forwarder {
         let index = self.index_of(topic)?;
         if let Some(producer) = &batch.producer
             && let Some(base_offset) = self.window.find(index, producer)
+            && !self.wants_again(base_offset)
         {
             return Ok(Placed { partition: index, base_offset, repeat: true });
         }
@@ -98,13 +99,19 @@ impl Forwarder {
         Some(outcome.map_err(|reason| match reason {
             GivenUp::TooLarge => ErrorCode::MessageTooLarge,
             GivenUp::Rejected => ErrorCode::InvalidRecord,
-            GivenUp::NoRoom | GivenUp::Damaged => ErrorCode::KafkaStorageError,
+            GivenUp::NoRoom | GivenUp::Damaged | GivenUp::Forgotten => ErrorCode::KafkaStorageError,
         }))
     }
 
     /// Ends it; what is not delivered by `deadline` is left to the next relay of the name.
     pub fn stop(self, deadline: Duration) -> bool {
         self.relay.stop(deadline)
+    }
+
+    /// Whether a batch was given up for no fault of its own: sent again it is a new one, or the same answer would
+    /// bring it again for ever.
+    fn wants_again(&self, number: u64) -> bool {
+        matches!(self.relay.progress().of(number), Some(Err(reason)) if !reason.is_final())
     }
 
     fn index_of(&mut self, topic: &str) -> Result<usize, AppendError> {

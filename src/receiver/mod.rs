@@ -52,6 +52,7 @@ use mio::Waker;
 
 use crate::clock::Clock;
 use crate::pipeline::StartError;
+use crate::pipeline::relay::Refusals;
 use crate::pipeline::relay::Relay;
 use crate::receiver::control::Control;
 use crate::receiver::event_loop::EventLoop;
@@ -229,14 +230,18 @@ fn start_relay(
     let mut settings =
         forward.config.settings().map_err(|error| ReceiverError::Options(error.to_string()))?;
     settings.spool.dir.get_or_insert_with(|| options.dir.clone());
-    if forward.acknowledge == Acknowledge::Stored {
-        // What was acknowledged survives our crash: so it never lies in memory, and a full disk refuses it.
-        settings.spool.memory_bytes_max = Some(0);
-    }
+    let refusals = match forward.acknowledge {
+        Acknowledge::Delivered => Refusals::Returned,
+        Acknowledge::Stored => {
+            // What was acknowledged survives our crash: so it never lies in memory, and a full disk refuses it.
+            settings.spool.memory_bytes_max = Some(0);
+            Refusals::Divided
+        }
+    };
     let control = Arc::clone(control);
     // The wake-up cannot fail on a descriptor that is open as long as the control exists.
     let on_progress = move || drop(control.wake());
-    Ok(Relay::start(Arc::new(settings), clock, on_progress)?)
+    Ok(Relay::start(Arc::new(settings), clock, refusals, on_progress)?)
 }
 
 impl Drop for Receiver {

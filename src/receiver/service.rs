@@ -4,6 +4,8 @@
 //! Each batch is judged, placed and counted. Knows neither sockets nor when answers leave.
 //! Invariant: what is refused was not written.
 
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,9 +56,11 @@ pub(crate) enum Served {
     TurnedAway,
 }
 
-/// A topic whose first batch meets a defect, in tests of this crate.
+/// Topics whose batches meet a defect, in tests of this crate: when they are judged, and when they are stored.
 #[cfg(test)]
-pub(crate) const PANICS: &str = "panics";
+pub(crate) const PANICS_JUDGED: &str = "panics-judged";
+#[cfg(test)]
+pub(crate) const PANICS_STORED: &str = "panics-stored";
 
 /// Where batches end up.
 pub(crate) enum Sink {
@@ -199,9 +203,21 @@ impl Service {
         if partition != 0 {
             return Err(Refusal::UnknownPartition);
         }
-        let batch = self.judge.judge(records)?;
+        // Unwind safety: all that a judge keeps is memory that the next batch writes over.
+        let judged = catch_unwind(AssertUnwindSafe(|| {
+            #[cfg(test)]
+            assert_ne!(topic, PANICS_JUDGED, "a defect, for the test of what follows");
+            self.judge.judge(records)
+        }));
+        let Ok(judged) = judged else {
+            // Refused like any that cannot be read: its producer divides it and sets the guilty record aside,
+            // instead of sending the same bytes for ever.
+            stats::add(&self.counters.panics, 1);
+            return Err(Refusal::InvalidRecord);
+        };
+        let batch = judged?;
         #[cfg(test)]
-        assert_ne!(topic, PANICS, "a defect, for the test of what follows");
+        assert_ne!(topic, PANICS_STORED, "a defect, for the test of what follows");
         let appended = match &mut self.sink {
             Sink::Store(store) => store.append(topic, &batch, now),
             Sink::Forward(forwarder) => forwarder.append(topic, &batch),
@@ -253,23 +269,11 @@ fn error_code(refusal: Refusal) -> ErrorCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::kafka::wire::produce::RequestHead;
     use crate::receiver::tests::batch_of;
+    use crate::receiver::tests::produce_request;
 
     fn frame(acks: i16, topic: &str, batch: &[u8]) -> Vec<u8> {
-        let head = RequestHead {
-            correlation_id: 1,
-            client_id: "c",
-            acks,
-            timeout_ms: 1,
-            topic,
-            partition: 0,
-            batch_bytes: u32::try_from(batch.len()).unwrap(),
-        };
-        let mut frame = Vec::new();
-        head.encode(8, &mut frame).unwrap();
-        frame.extend_from_slice(batch);
-        frame.split_off(4)
+        produce_request(acks, topic, batch).split_off(4)
     }
 
     #[test]

@@ -335,25 +335,30 @@ fn fix_crc(bytes: &mut [u8], change: impl Fn(&mut [u8])) {
     bytes[17..21].copy_from_slice(&crc.to_be_bytes());
 }
 
-/// Sends a batch over a connection of its own; the answer's error code, or none where the connection was closed.
-fn produce(address: std::net::SocketAddr, topic: &str, batch: &[u8]) -> Option<i16> {
-    use std::io::Read;
-    use std::io::Write;
+/// A request to append a batch, with its length in front.
+pub fn produce_request(acks: i16, topic: &str, batch: &[u8]) -> Vec<u8> {
     let head = crate::proto::kafka::wire::produce::RequestHead {
         correlation_id: 1,
         client_id: "c",
-        acks: -1,
+        acks,
         timeout_ms: 1,
         topic,
         partition: 0,
         batch_bytes: u32::try_from(batch.len()).unwrap(),
     };
-    let mut frame = Vec::new();
-    head.encode(8, &mut frame).unwrap();
-    frame.extend_from_slice(batch);
+    let mut request = Vec::new();
+    head.encode(8, &mut request).unwrap();
+    request.extend_from_slice(batch);
+    request
+}
+
+/// Sends a batch over a connection of its own; the answer's error code, or none where the connection was closed.
+fn produce(address: std::net::SocketAddr, topic: &str, batch: &[u8]) -> Option<i16> {
+    use std::io::Read;
+    use std::io::Write;
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    stream.write_all(&frame).unwrap();
+    stream.write_all(&produce_request(-1, topic, batch)).unwrap();
     let mut size = [0; 4];
     stream.read_exact(&mut size).ok()?;
     let mut answer = vec![0; u32::from_be_bytes(size) as usize];
@@ -364,6 +369,24 @@ fn produce(address: std::net::SocketAddr, topic: &str, batch: &[u8]) -> Option<i
     Some(response.topics[0].partitions[0].error.number())
 }
 
+/// Its producer divides it and goes on; that of a panic that ends the connection would send the same for ever.
+#[test]
+fn a_batch_whose_reading_panics_is_refused_for_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = crate::receiver::Receiver::start(options(dir.path())).unwrap();
+    let batch = batch_of(1, 0, 3, Codec::None);
+    let defect = crate::receiver::service::PANICS_JUDGED;
+    for _ in 0..2 {
+        assert_eq!(produce(receiver.local_addr(), defect, &batch), Some(87), "INVALID_RECORD");
+    }
+    assert_eq!(produce(receiver.local_addr(), "t", &batch), Some(0));
+    let stats = receiver.shutdown(Duration::from_secs(60)).unwrap();
+    assert_eq!(
+        (stats.panics, stats.batches, stats.refused),
+        (2, 1, vec![(Refusal::InvalidRecord, 2)])
+    );
+}
+
 #[test]
 fn a_panic_ends_the_connections_and_the_receiver_goes_on_with_what_it_has_stored() {
     let dir = tempfile::tempdir().unwrap();
@@ -371,7 +394,7 @@ fn a_panic_ends_the_connections_and_the_receiver_goes_on_with_what_it_has_stored
     let receiver = crate::receiver::Receiver::start(options.clone()).unwrap();
     let batch = batch_of(1, 0, 3, Codec::None);
     assert_eq!(produce(receiver.local_addr(), "t", &batch), Some(0));
-    let defect = crate::receiver::service::PANICS;
+    let defect = crate::receiver::service::PANICS_STORED;
     assert_eq!(produce(receiver.local_addr(), defect, &batch), None, "the connection ends");
     assert_eq!(produce(receiver.local_addr(), "t", &batch), Some(0), "a repeat");
     assert_eq!(produce(receiver.local_addr(), "t", &batch_of(1, 3, 3, Codec::None)), Some(0));

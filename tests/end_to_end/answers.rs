@@ -31,6 +31,12 @@ fn assert_conserved(stats: &Snapshot) {
     assert_eq!((stats.panics, stats.spool_errors), (0, 0), "{stats:?}");
 }
 
+/// The statistics tell that connections failed, and why.
+fn assert_reported(stats: &Snapshot, failures: u64) {
+    let receiver = &stats.sender.receivers[0];
+    assert!(receiver.failures >= failures && !receiver.last_failure.is_empty(), "{receiver:?}");
+}
+
 fn open(site: &Site, scheme: &str, receiver: &ScriptedReceiver) -> Client {
     let url = site.url_with_scheme(scheme, &[receiver.address], "linger=50ms");
     Client::start(&Config::from_url(&url).unwrap()).unwrap()
@@ -166,6 +172,7 @@ fn an_answer_that_cannot_be_believed_releases_nothing() {
             let context = format!("{scheme}, {lie:?}: {stats:?}");
             assert_eq!(stats.sender.delivered, RECORDS, "{context}");
             assert_eq!(stats.sender.retries, LIES as u64, "{context}");
+            assert_reported(&stats, LIES as u64);
             let seen = receiver.seen();
             assert!(seen.iter().all(|one| one.bytes == seen[0].bytes), "{context}");
             assert_eq!(seen[LIES].values, lines, "{context}");
@@ -189,6 +196,7 @@ fn answers_that_come_twice_or_out_of_order_end_the_connection() {
             let stats = client.close(wait::PATIENCE).unwrap();
             let context = format!("{scheme}, {lie:?}: {stats:?}");
             assert_eq!(stats.sender.delivered, 2 * RECORDS, "{context}");
+            assert_reported(&stats, 1);
             let mut stored = receiver.stored();
             stored.sort();
             stored.dedup();

@@ -12,13 +12,13 @@ use crate::delivered::Delivered;
 use crate::host;
 use crate::host::Orders;
 use crate::host::Voice;
-use crate::row;
 use crate::row::Row;
 use crate::support::ReceiverProcess;
 use crate::support::application::Application;
 use crate::support::lasting_address;
 use crate::support::oracle::Tally;
 use crate::support::random::Random;
+use crate::support::scale::scaled;
 use crate::support::site;
 use crate::support::site::Site;
 use crate::support::wait;
@@ -36,7 +36,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 #[test]
 fn a_restart_on_a_large_backlog() {
-    let megabytes = row::scaled(1_024, 10 * 1_024);
+    let megabytes = scaled(1_024, 10 * 1_024);
     let row = Row::begin("18", "restart on a backlog", 1, 5);
     let (mut tally, mut ready_max, mut resident_max) = (Tally::default(), 0, 0);
     for run in 0..row.runs() {

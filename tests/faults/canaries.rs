@@ -24,7 +24,7 @@ fn the_suite_fails_for_each_canary() {
     let row = Row::begin("-", "canaries that were noticed", CANARIES.len() as u64, 6);
     for (canary, test, factor) in CANARIES {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args([*test, "--exact"]).env("FAULTS_FACTOR", factor);
+        command.args([*test, "--exact"]).env("TEST_FACTOR", factor);
         // Many a broken promise is a host that hangs.
         command.env(host::SECONDS_MAX, "10");
         command.env_remove("FAULTS_REPORT").env_remove("FAULTS_SEED");

@@ -6,7 +6,7 @@
 //!
 //! | name | what it does |
 //! |---|---|
-//! | `FAULTS_FACTOR` | multiplies the runs of each row (`0.1`, `1`), or `soak` for the counts of `make soak` |
+//! | `TEST_FACTOR` | multiplies the runs of each row (`0.1`, `1`), or `soak` for the counts of `make soak` |
 //! | `FAULTS_SEED` | repeats what a printed seed stands for |
 //! | `FAULTS_REPORT` | a file to which each row's line is appended |
 

@@ -5,22 +5,10 @@ use std::io::Write;
 
 use crate::support::oracle::Tally;
 use crate::support::random::Random;
+use crate::support::scale::scaled;
 
-const FACTOR: &str = "FAULTS_FACTOR";
 const SEED: &str = "FAULTS_SEED";
 const REPORT: &str = "FAULTS_REPORT";
-
-/// How much of something: `test` in `make test`, `soak` in `make soak`.
-pub fn scaled(test: u64, soak: u64) -> u64 {
-    match std::env::var(FACTOR) {
-        Ok(word) if word == "soak" => soak,
-        Ok(factor) => {
-            let factor: f64 = factor.parse().expect("FAULTS_FACTOR is a number or `soak`");
-            ((test as f64 * factor).round() as u64).max(1)
-        }
-        Err(_absent) => test,
-    }
-}
 
 /// See the module's head.
 pub struct Row {

@@ -122,7 +122,7 @@ fn the_nth_call_fails() {
 }
 
 fn row_is_short(sites: u64) -> bool {
-    std::env::var_os("FAULTS_FACTOR").is_some() && sites < 100
+    std::env::var_os("TEST_FACTOR").is_some() && sites < 100
 }
 
 /// With `spool.sync=batch` a segment's name is durable before the first group in it is.

@@ -19,12 +19,15 @@ use logdrive::clock::Clock;
 use crate::peers::Peer;
 use crate::peers::consume;
 use crate::records::Arrived;
-use crate::records::soak_factor;
 use crate::records::text;
+use crate::support::scale::scaled;
 
 pub const THREADS: u64 = 4;
-/// Pause of a thread behind each record: a few thousand records per second.
-const PACE: Duration = Duration::from_micros(200);
+/// Pause of a thread behind each record: three to four thousand records per second in all.
+const PACE: Duration = Duration::from_millis(1);
+const BROKERS: u64 = 3;
+/// How long a round of killed brokers goes on.
+const ROUND: Duration = Duration::from_secs(60);
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
 pub fn open(bootstrap: &str, topic: &str, dir: &Path) -> Client {
@@ -42,16 +45,28 @@ pub fn open(bootstrap: &str, topic: &str, dir: &Path) -> Client {
     Client::start(&config).unwrap()
 }
 
-/// Logs from all threads until `stops`; `note` learns of each accepted record, by thread.
-pub fn log_until(
+/// Ends the threads that log when it is dropped, also by a panic.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        // Relaxed: nothing is published by the flag.
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Logs from all threads while `work` goes on; `note` learns of each accepted record, by thread.
+pub fn log_during(
     client: &Client,
     writer: &str,
-    stops: &AtomicBool,
     note: impl Fn(u64, u64) + Sync,
+    work: impl FnOnce(),
 ) {
+    let stops = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _end = End(&stops);
         for thread in 0..THREADS {
-            let note = &note;
+            let (note, stops) = (&note, &stops);
             scope.spawn(move || {
                 let writer = format!("{writer}-{thread}");
                 let mut number = 0;
@@ -64,44 +79,50 @@ pub fn log_until(
                 }
             });
         }
+        work();
     });
 }
 
 #[test]
 fn brokers_are_killed_one_after_another() {
-    let Some(mut kafka) = Peer::kafka("kafka-4", 3, &[]) else { return };
-    kafka.tell("create killed 6 3");
+    let Some(mut kafka) = Peer::kafka("kafka-4", BROKERS as u32, &[]) else { return };
+    for round in 0..scaled(1, 5) {
+        kill_brokers_under_load(&mut kafka, &format!("killed{round}"));
+    }
+}
+
+fn kill_brokers_under_load(kafka: &mut Peer, topic: &str) {
+    kafka.tell(&format!("create {topic} 6 3"));
     let dir = tempfile::tempdir().unwrap();
     let bootstrap = kafka.bootstrap.clone();
-    let client = open(&bootstrap, "killed", dir.path());
-    let stops = AtomicBool::new(false);
+    let client = open(&bootstrap, topic, dir.path());
     let accepted: [AtomicU64; THREADS as usize] = Default::default();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            // Relaxed: read after the scope has ended.
-            log_until(&client, "app", &stops, |thread, count| {
-                accepted[thread as usize].store(count, Ordering::Relaxed);
-            });
-        });
-        for _round in 0..soak_factor() {
-            for broker in 1..=3 {
-                kafka.tell(&format!("kill {broker}"));
-                kafka.tell(&format!("start {broker}"));
-                kafka.tell("await killed 3");
-            }
+    // Relaxed: read after all threads have ended.
+    let note = |thread, count| accepted[thread as usize].store(count, Ordering::Relaxed);
+    let mut kills = 0;
+    log_during(&client, "app", note, || {
+        let clock = Clock::start();
+        let start = clock.moment();
+        // Each one at least once, also on a slow machine.
+        while kills < BROKERS || clock.moment().since(start) < ROUND {
+            let broker = kills % BROKERS + 1;
+            kafka.tell(&format!("kill {broker}"));
+            kafka.tell(&format!("start {broker}"));
+            kafka.tell(&format!("await {topic} 3"));
+            kills += 1;
         }
-        stops.store(true, Ordering::Relaxed);
     });
     let flushed = client.flush(DEADLINE);
     let stats = client.stats();
     assert!(flushed.is_ok(), "{stats:?}");
-    let arrived = Arrived::new(&consume(&bootstrap, "killed"));
+    let arrived = Arrived::new(&consume(&bootstrap, topic));
     for (thread, accepted) in accepted.iter().enumerate() {
         arrived.check(&format!("app-{thread}"), accepted.load(Ordering::Relaxed));
     }
     assert_eq!(arrived.count(), stats.accepted, "{stats:?}");
     assert_eq!(stats.sender.delivered, stats.accepted, "{stats:?}");
-    eprintln!("{} records, {} retries", stats.accepted, stats.sender.retries);
+    let (records, retries) = (stats.accepted, stats.sender.retries);
+    eprintln!("{topic}: {kills} brokers killed, {records} records, {retries} retries");
     client.close(DEADLINE).unwrap();
 }
 
@@ -113,7 +134,7 @@ fn the_application_is_killed_ten_times() {
     let Some(mut kafka) = Peer::kafka("kafka-4", 3, &[]) else { return };
     kafka.tell("create restarted 6 3");
     let dir = tempfile::tempdir().unwrap();
-    let runs = 10 * soak_factor();
+    let runs = scaled(10, 50);
     for run in 0..runs {
         let mut application = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "chaos::application", "--nocapture"])
@@ -166,7 +187,13 @@ fn application() {
     let dir = Path::new(dir);
     let accepted = File::create(dir.join(format!("accepted-{run}"))).unwrap();
     let client = open(bootstrap, "restarted", dir);
-    log_until(&client, &format!("run{run}"), &AtomicBool::new(false), |thread, count| {
+    let note = |thread, count: u64| {
         accepted.write_all_at(&count.to_le_bytes(), 8 * thread).unwrap();
+    };
+    // It logs until it is killed.
+    log_during(&client, &format!("run{run}"), note, || {
+        loop {
+            std::thread::park();
+        }
     });
 }

@@ -2,17 +2,15 @@
 //! cluster. What was accepted is read back by a consumer that is not ours.
 //!
 //! `tests/peers/setup.sh` installs them. Where a registry is out of reach, the tests that need it are
-//! skipped and say so. `SOAK_FACTOR=N` multiplies the counts.
+//! skipped and say so. Counts: `TEST_FACTOR`, tests/support/scale.rs.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "../support/certificates.rs"]
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod certificates;
 mod chaos;
 mod dump;
 mod injected;
 mod keyed;
+mod last_sequences;
 mod moved;
 mod peers;
 mod poison;
@@ -21,3 +19,5 @@ mod records;
 mod relay;
 mod secured;
 mod slow;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,18 +1,14 @@
 //! librdkafka's mock cluster and kfake: leaders move while records flow.
 
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
-
-use logdrive::clock::Clock;
-
 use crate::chaos::DEADLINE;
 use crate::chaos::THREADS;
-use crate::chaos::log_until;
+use crate::chaos::log_during;
 use crate::chaos::open;
+use crate::chaos::wait_until;
 use crate::peers::Peer;
 use crate::peers::consume;
 use crate::records::Arrived;
-use crate::records::soak_factor;
+use crate::support::scale::scaled;
 
 const PARTITIONS: u64 = 4;
 const BROKERS: u64 = 3;
@@ -47,28 +43,20 @@ fn move_leaders(peer: &mut Peer, command: impl Fn(u64, u64) -> String) -> u64 {
     let dir = tempfile::tempdir().unwrap();
     let bootstrap = peer.bootstrap.clone();
     let client = open(&bootstrap, "moved", dir.path());
-    let stops = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| log_until(&client, "app", &stops, |_, _| {}));
-        let clock = Clock::start();
-        let start = clock.moment();
-        // A flush of nothing is no proof that anything flows.
-        while client.stats().sender.delivered == 0 {
-            assert!(
-                clock.moment().since(start) < DEADLINE,
-                "nothing arrives: {:?}",
-                client.stats()
-            );
-            std::thread::yield_now();
-        }
-        for turn in 0..30 * soak_factor() {
-            peer.tell(&command(turn % PARTITIONS, turn % BROKERS));
-            let flushed = client.flush(DEADLINE);
-            assert!(flushed.is_ok(), "turn {turn}: {:?}", client.stats());
-        }
-        // Relaxed: nothing is published by the flag.
-        stops.store(true, Ordering::Relaxed);
-    });
+    log_during(
+        &client,
+        "app",
+        |_, _| {},
+        || {
+            // A flush of nothing is no proof that anything flows.
+            wait_until(|| client.stats().sender.delivered > 0);
+            for turn in 0..scaled(30, 150) {
+                peer.tell(&command(turn % PARTITIONS, turn % BROKERS));
+                let flushed = client.flush(DEADLINE);
+                assert!(flushed.is_ok(), "turn {turn}: {:?}", client.stats());
+            }
+        },
+    );
     client.flush(DEADLINE).unwrap();
     let stats = client.stats();
     assert_eq!(stats.sender.delivered, stats.accepted, "{stats:?}");

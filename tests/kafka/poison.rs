@@ -16,8 +16,8 @@ use crate::chaos::wait_until;
 use crate::peers::Peer;
 use crate::peers::consume;
 use crate::records::Arrived;
-use crate::records::soak_factor;
 use crate::records::text;
+use crate::support::scale::scaled;
 
 const GUILTY: &str = "GUILTY";
 /// Every so many records one is guilty.
@@ -76,7 +76,7 @@ fn check_good(bootstrap: &str, topic: &str, count: u64) {
 #[test]
 fn guilty_records_are_found_and_the_rest_is_delivered() {
     let Some(mut kfake) = Peer::kfake(1, &[]) else { return };
-    let count = 2_000 * soak_factor();
+    let count = scaled(2_000, 10_000);
     // 87 names the record, 44 and 2 do not; 32 is tried with other times first.
     for (code, named) in [(87, 1), (44, 0), (2, 0), (32, 0)] {
         let topic = format!("poison{code}");
@@ -138,7 +138,7 @@ fn a_real_broker_refuses_sizes_and_records_without_a_key() {
     kafka.tell("create compacted 1 1 cleanup.policy=compact");
     let dir = tempfile::tempdir().unwrap();
     let client = open(&kafka.bootstrap, "small", dir.path(), &[]);
-    let count = 5_000 * soak_factor();
+    let count = scaled(5_000, 25_000);
     // Too large however it is compressed.
     let mut state = 1u64;
     let mut noise = || {
@@ -208,7 +208,7 @@ const APPLICATION_RECORDS: u64 = 1_500;
 #[test]
 fn the_application_is_killed_while_it_finds_the_guilty() {
     let Some(mut kfake) = Peer::kfake(1, &[]) else { return };
-    for round in 0..soak_factor() {
+    for round in 0..scaled(1, 5) {
         let topic = format!("killed{round}");
         kfake.tell(&format!("create {topic} 1"));
         // So that a kill meets a half-divided batch: each part is answered late.

@@ -9,8 +9,8 @@ use std::process::Output;
 use crate::peers::Peer;
 use crate::peers::consume;
 use crate::records::Arrived;
-use crate::records::soak_factor;
 use crate::records::text;
+use crate::support::scale::scaled;
 
 const RELEASES: [&str; 2] = ["kafka-3.9", "kafka-4"];
 const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
@@ -42,7 +42,7 @@ fn every_codec_arrives_unchanged_once_and_in_order() {
         let Some(mut kafka) = Peer::kafka(release, 1, &[]) else { return };
         let dir = tempfile::tempdir().unwrap();
         let lines = dir.path().join("lines");
-        let count = 20_000 * soak_factor();
+        let count = scaled(20_000, 100_000);
         write_lines(&lines, "ship", count);
         for codec in CODECS {
             kafka.tell(&format!("create {codec} 4 1"));

@@ -4,11 +4,6 @@ use std::collections::BTreeMap;
 
 use crate::peers::Consumed;
 
-/// How much more than in `make test` is done.
-pub fn soak_factor() -> u64 {
-    std::env::var("SOAK_FACTOR").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
-}
-
 /// The text of record `number` of a writer.
 pub fn text(writer: &str, number: u64) -> String {
     format!("{writer} {number} the quick brown fox jumps over the lazy dog")

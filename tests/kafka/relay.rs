@@ -12,8 +12,8 @@ use crate::chaos::DEADLINE;
 use crate::peers::Peer;
 use crate::peers::consume;
 use crate::records::Arrived;
-use crate::records::soak_factor;
 use crate::records::text;
+use crate::support::scale::scaled;
 
 #[test]
 fn a_relay_into_a_cluster_delivers_each_record_once() {
@@ -34,7 +34,7 @@ fn a_relay_into_a_cluster_delivers_each_record_once() {
         dir.path().join("producer").display()
     );
     let client = Client::open(&url).unwrap();
-    let count = 5_000 * soak_factor();
+    let count = scaled(5_000, 25_000);
     for number in 0..count {
         client.log(Severity::Info, text("relayed", number)).unwrap();
     }

@@ -13,13 +13,13 @@ use logdrive::Severity;
 use logdrive::Snapshot;
 use logdrive::clock::Clock;
 
-use crate::certificates;
-use crate::certificates::Authority;
 use crate::peers::Peer;
 use crate::peers::consume;
 use crate::records::Arrived;
-use crate::records::soak_factor;
 use crate::records::text;
+use crate::support::certificates;
+use crate::support::certificates::Authority;
+use crate::support::scale::scaled;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const MECHANISMS: [&str; 4] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
@@ -153,7 +153,7 @@ fn every_mechanism_of_kafka_4_and_authentications_that_expire() {
 }
 
 fn every_mechanism(kafka: &mut Peer, dir: &Path, listener: &str) {
-    let count = 2_000 * soak_factor();
+    let count = scaled(2_000, 10_000);
     for mechanism in MECHANISMS {
         let topic = format!("{listener}-{mechanism}");
         kafka.tell(&format!("create {topic} 2 1"));
@@ -199,7 +199,8 @@ fn renewed_in_time(kafka: &mut Peer, dir: &Path, mechanism: &str) {
     let options = credentials(dir, mechanism, "password");
     let client = open(kafka, dir, "SASL_SSL", &topic, &options);
     let mut count = 0;
-    while client.stats().sender.rebinds < 2 * soak_factor() {
+    let renewals = scaled(2, 10);
+    while client.stats().sender.rebinds < renewals {
         for _ in 0..20 {
             client.log(Severity::Info, text("secured", count)).unwrap();
             count += 1;

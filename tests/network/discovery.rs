@@ -17,6 +17,7 @@ use crate::producer::Producer;
 use crate::producer::check;
 use crate::support::ReceiverProcess;
 use crate::support::random::Random;
+use crate::support::scale::scaled;
 use crate::support::site::Site;
 use crate::support::site::cat_lines;
 use crate::support::site::verify;
@@ -130,7 +131,7 @@ fn names_change_a_hundred_times_and_a_name_server_hangs() {
     replace(&zone, &addresses(&[0, 1]));
     fleet.follows(&mut producer, &[0, 1]);
 
-    let seconds = std::env::var("NETWORK_HANG_SECONDS").map_or(8, |text| text.parse().unwrap());
+    let seconds = scaled(8, 30);
     fleet.namespace.silence_name_servers();
     producer.figures();
     std::thread::sleep(Duration::from_secs(seconds));

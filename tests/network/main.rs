@@ -2,7 +2,8 @@
 //! ZooKeeper, HAProxy.
 //!
 //! Needs root, `ip`, `nft` and what tests/peers/setup.sh installs. Each test prints its figures; limits of time are
-//! multiplied by `NETWORK_SLACK` (default 4, for machines that do something else; 1 on a quiet one).
+//! multiplied by `NETWORK_SLACK` (default 4, for machines that do something else; 1 on a quiet one). Counts:
+//! `TEST_FACTOR`, tests/support/scale.rs.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

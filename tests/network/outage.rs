@@ -14,6 +14,7 @@ use crate::producer::Figures;
 use crate::producer::Producer;
 use crate::producer::check;
 use crate::support::ReceiverProcess;
+use crate::support::scale::scaled;
 use crate::support::site::Site;
 use crate::support::site::cat_lines;
 use crate::support::site::verify;
@@ -39,7 +40,7 @@ struct Fleet {
 }
 
 impl Fleet {
-    fn start() -> Self {
+    fn start(records_per_second: u64) -> Self {
         let site = Site::new();
         let namespace = Namespace::new();
         let receivers: Vec<_> = (0..RECEIVERS)
@@ -47,7 +48,7 @@ impl Fleet {
             .collect();
         let places: Vec<String> = (0..RECEIVERS).map(place).collect();
         let url = site.url(&places, OPTIONS);
-        let mut producer = Producer::start(&namespace, 1, &url, RATE);
+        let mut producer = Producer::start(&namespace, 1, &url, records_per_second);
         wait::until("every receiver takes part", || {
             let figures = producer.figures();
             places.iter().all(|place| figures.bytes(place) > 0)
@@ -111,7 +112,7 @@ fn signal(receiver: &ReceiverProcess, signal: &str) {
 
 #[test]
 fn a_black_hole_swallows_one_of_three_and_nothing_is_lost() {
-    let mut fleet = Fleet::start();
+    let mut fleet = Fleet::start(RATE);
     let victim: Ipv4Addr = address(1);
     fleet.others_take_over("black hole", 1, |fleet| fleet.namespace.black_hole(victim));
     fleet.namespace.heal();
@@ -125,7 +126,7 @@ fn a_black_hole_swallows_one_of_three_and_nothing_is_lost() {
 /// The peer's host acknowledges, its process does not read: the window closes.
 #[test]
 fn a_frozen_process_holds_nobody_up() {
-    let mut fleet = Fleet::start();
+    let mut fleet = Fleet::start(RATE);
     fleet.others_take_over("frozen process", 2, |fleet| signal(&fleet.receivers[2], "-STOP"));
     signal(&fleet.receivers[2], "-CONT");
     let before = fleet.producer.figures().bytes(&place(2));
@@ -137,16 +138,24 @@ fn a_frozen_process_holds_nobody_up() {
 
 #[test]
 fn a_slow_reader_gets_what_it_can_take() {
-    const KILOBYTES: u32 = 100;
-    let mut fleet = Fleet::start();
-    fleet.namespace.slow_down(address(0), KILOBYTES);
+    // Less than a third of the load, with what leaves room for others' work in `make test`.
+    let kilobytes = scaled(100, 1_000) as u32;
+    let rate = scaled(RATE, 3 * RATE);
+    let mut fleet = Fleet::start(rate);
+    fleet.namespace.slow_down(address(0), kilobytes);
     // The fleet has to learn of it first: that takes as long as what is on the way.
     fleet.producer.flush();
     let before = fleet.producer.figures().bytes(&place(0));
     let (delivered, figures) = fleet.observe(Duration::from_secs(5));
     let slow = figures.bytes(&place(0)) - before;
-    println!("slow reader: {delivered} records in 5 s, {slow} bytes of them by the slow one");
-    assert!(delivered * 10 >= 5 * RATE * 9, "{delivered} of {} were delivered", 5 * RATE);
+    let memory = fleet.producer.anonymous_kib();
+    println!(
+        "slow reader, {kilobytes} kB/s: {delivered} of {} records in 5 s, {slow} bytes by the slow one, \
+         {memory} KiB",
+        5 * rate
+    );
+    assert!(delivered * 10 >= 5 * rate * 9, "{delivered} of {} were delivered", 5 * rate);
+    assert!(memory <= ANONYMOUS_KIB_MAX, "{memory} KiB of anonymous memory");
     fleet.namespace.heal();
     fleet.end();
 }

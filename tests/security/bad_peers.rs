@@ -11,7 +11,6 @@ use crate::bundle;
 use crate::encrypted;
 use crate::expected;
 use crate::line;
-use crate::soak_factor;
 use crate::start;
 use crate::support::ReceiverProcess;
 use crate::support::certificates::Authority;
@@ -26,10 +25,8 @@ use crate::support::wait;
 const OPTIONS: &str =
     "connect.timeout=1s&lanes.max=128&connects.concurrent_max=128&batch.bytes=16KiB";
 
-/// Three of each kind in `make test`, fifty in `make soak`.
-fn count_of_each() -> usize {
-    if soak_factor() > 1 { 50 } else { 3 }
-}
+/// How many of each kind.
+const BAD_PEERS: usize = 50;
 
 #[test]
 fn bad_peers_get_no_byte_of_payload_and_hold_nothing_up() {
@@ -41,7 +38,7 @@ fn bad_peers_get_no_byte_of_payload_and_hold_nothing_up() {
         let good = start(&dir, &encrypted(&authority, site.disk(), "receiver"));
         let any_port = "127.0.0.1:0".parse().unwrap();
         let bad: Vec<_> =
-            (0..count_of_each()).map(|_| BadServer::start(badness, &authority, any_port)).collect();
+            (0..BAD_PEERS).map(|_| BadServer::start(badness, &authority, any_port)).collect();
         let mut hosts: Vec<_> = bad.iter().map(|server| server.address).collect();
         hosts.push(good.address);
         let options = format!("{OPTIONS}&tls.ca_file={}", trusted.display());

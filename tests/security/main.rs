@@ -1,7 +1,7 @@
 //! Encrypted and authenticated connections, with real processes and sockets: bad peers get nothing, credentials
 //! change under load, foreign clients write to a guarded receiver, and no secret is ever printed.
 //!
-//! `SOAK_FACTOR=N` multiplies the counts.
+//! Counts: `TEST_FACTOR`, tests/support/scale.rs.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -20,11 +20,6 @@ use std::path::PathBuf;
 
 use support::ReceiverProcess;
 use support::certificates::Authority;
-
-/// How much more than in `make test` is done.
-fn soak_factor() -> usize {
-    std::env::var("SOAK_FACTOR").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
-}
 
 /// A line of a record; all of them hold it, so that bytes can be searched for it.
 fn line(number: u64) -> String {

@@ -36,6 +36,7 @@ pub mod oracle;
 pub mod payload;
 pub mod proxy;
 pub mod random;
+pub mod scale;
 pub mod scripted;
 pub mod site;
 pub mod wait;

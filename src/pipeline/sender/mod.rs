@@ -98,8 +98,17 @@ pub struct Parts {
     pub counters: Arc<Counters>,
     /// Takes events.
     pub notifier: Notifier,
-    /// Seed of the random choices.
-    pub seed: u64,
+    /// Who divides a batch of our own that is refused for what it is.
+    pub refusals: Refusals,
+}
+
+/// Who divides a batch that is refused for what it is, down to the guilty records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusals {
+    /// We do; the rest of it is delivered.
+    Divided,
+    /// Whoever gave it to us and waits for the answer: nothing of it is delivered.
+    Returned,
 }
 
 /// See the module's head.
@@ -114,6 +123,8 @@ pub struct Sender {
     gate: Arc<Gate>,
     handover: Arc<Handover>,
     counters: Arc<Counters>,
+    refusals: Refusals,
+    /// Of the random choices.
     seed: u64,
     hosts: Hosts,
     endpoints: Vec<fleet::Endpoint>,
@@ -141,7 +152,8 @@ impl Sender {
     pub fn new(parts: Parts) -> Self {
         let Parts { own, placement, settings, clock, poller, credentials, gate, handover, .. } =
             parts;
-        let Parts { arena, counters, notifier, seed, .. } = parts;
+        let Parts { arena, counters, notifier, refusals, .. } = parts;
+        let seed = u64::from_le_bytes(own.slot.instance().0[..8].try_into().unwrap_or_default());
         let hosts = Hosts::new(&settings);
         let endpoints = hosts.endpoints();
         let is_idempotent = settings.session.idempotence && settings.session.acks == Acks::All;
@@ -169,6 +181,7 @@ impl Sender {
             gate,
             handover,
             counters,
+            refusals,
             seed,
             hosts,
             endpoints,

@@ -20,6 +20,7 @@ use crate::proto::kafka::errors::Action;
 use crate::proto::kafka::errors::Circumstances;
 use crate::proto::kafka::errors::ErrorCode;
 use crate::proto::kafka::errors::Fate;
+use crate::spool::DropReason;
 use crate::spool::Resolution;
 
 /// Pause before a refused batch is sent to its partition again.
@@ -115,7 +116,8 @@ impl Sender {
                 self.refuse(now, lane, token, verdict.fate, RETRY_SLOWLY_AFTER);
             }
             Action::VerifyChecksum if !self.is_intact(token) => {
-                self.quarantine(now, lane, token, &answer);
+                // Our disk is at fault: who gave it to us may still have it.
+                self.finish(now, lane, token, Resolution::Dropped(DropReason::Unreadable));
             }
             // It may have been appended, so that parts of it could be there twice: it ends as a whole.
             Action::RetryThenQuarantine { .. } => self.quarantine(now, lane, token, &answer),

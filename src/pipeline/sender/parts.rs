@@ -29,10 +29,12 @@ use crate::pipeline::dead_letters::REJECTED_HEADER;
 use crate::pipeline::losses::Cause;
 use crate::pipeline::losses::LOSS_NAME;
 use crate::pipeline::losses::Loss;
+use crate::pipeline::sender::Refusals;
 use crate::pipeline::sender::Sender;
 use crate::pipeline::sender::division::Division;
 use crate::pipeline::sender::division::Refused;
 use crate::pipeline::sender::flights::Flight;
+use crate::pipeline::sender::flights::OWN;
 use crate::proto::kafka::client::Answer;
 use crate::proto::kafka::errors::Action;
 use crate::proto::kafka::sequence;
@@ -94,6 +96,9 @@ impl Sender {
             _other_cause => {}
         }
         let Some(flight) = self.flights.get_mut(token) else { return };
+        if flight.source == OWN && self.refusals == Refusals::Returned {
+            return self.settle(token, Resolution::Dropped(drop_reason(action)));
+        }
         let Some(division) = &mut flight.division else { return };
         let named = match action {
             Action::Split => None,
@@ -111,11 +116,7 @@ impl Sender {
         let Some(flight) = self.flights.get_mut(token) else { return };
         let Some(division) = &mut flight.division else { return };
         if division.left() == 1 {
-            let reason = match action {
-                Action::Split => DropReason::TooLarge,
-                _poison => DropReason::Rejected,
-            };
-            return self.settle(token, Resolution::Dropped(reason));
+            return self.settle(token, Resolution::Dropped(drop_reason(action)));
         }
         let first_record = flight.frame.first_record() + u64::from(division.part().first);
         division.reject_first();
@@ -164,6 +165,10 @@ impl Sender {
             let is_refused = codec.is_ok_and(|codec| self.refused_codecs.contains(&codec));
             if bytes <= limit && !is_refused {
                 return true;
+            }
+            if bytes > limit && flight.source == OWN && self.refusals == Refusals::Returned {
+                self.settle(token, Resolution::Dropped(DropReason::TooLarge));
+                return false;
             }
             let mut division = Division::whole(records);
             if is_refused {
@@ -274,6 +279,13 @@ impl Sender {
             return;
         }
         self.counters.batch.dead_letters_lost.add(u64::from(count));
+    }
+}
+
+fn drop_reason(action: Action) -> DropReason {
+    match action {
+        Action::Split => DropReason::TooLarge,
+        _poison => DropReason::Rejected,
     }
 }
 
