@@ -81,7 +81,7 @@ fn two_hundred_producers_come_back_in_good_order() {
     // a busy machine's time than the others is slower for seconds, and rightly gets less.
     let mut history = vec![shares(&mut producer)];
     let mut ratio = f64::INFINITY;
-    for period in 1..=6 {
+    for period in 1usize..=6 {
         std::thread::sleep(10 * SECOND);
         history.push(shares(&mut producer));
         let then = &history[period.saturating_sub(3)];
