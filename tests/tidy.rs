@@ -83,6 +83,7 @@ const UNSAFE_IN: &[&str] = &[
     "src/ring/raw.rs",
     "bindings/c/",
     "bindings/java/native/",
+    "bindings/shared/src/exit.rs",
     "tests/end_to_end/signals.rs",
     "tests/fork.rs",
     "tests/support/witness.rs",
@@ -112,6 +113,7 @@ const ORDERINGS_IN: &[&str] = &[
     "bindings/c/",
     "bindings/python/",
     "bindings/java/native/",
+    "bindings/shared/",
 ];
 
 const ORDERINGS: &[&str] = &["Relaxed", "Acquire", "Release", "AcqRel", "SeqCst"];
@@ -137,6 +139,14 @@ const LONG_FILES: &[(&str, usize)] = &[];
 /// Functions that were longer than allowed when the rule came: (path, name, lines).
 const LONG_FUNCTIONS: &[(&str, &str, usize)] = &[];
 
+/// What a host calls: (folder, how its entries begin, how many there are at least).
+const ENTRIES: &[(&str, &str, usize)] = &[
+    ("bindings/c/src", concat!("extern \"C\"", " fn "), 20),
+    ("bindings/java/native/src", concat!("extern \"system\"", " fn "), 7),
+];
+/// What an entry's body begins with: nothing of it is outside of the wall that no panic passes.
+const GUARDS: &[&str] = &["guard::code(", "guard::handle(", "guard::value("];
+
 /// Folders with Rust of ours.
 const ROOTS: &[&str] = &["src", "tests", "benches", "examples", "fuzz", "bindings"];
 
@@ -153,6 +163,27 @@ fn the_sources_are_tidy() {
     let read = |name| fs::read_to_string(root.join(name)).unwrap();
     problems.extend(version_problem(&read("Cargo.toml"), &read("CHANGELOG.md")));
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+}
+
+/// T1 of docs/bindings.md.
+#[test]
+fn every_exported_function_is_guarded() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (folder, beginning, entries_min) in ENTRIES {
+        let mut sources = Vec::new();
+        collect(root, &root.join(folder), &mut sources);
+        let mut entries = 0;
+        for (path, text) in &sources {
+            for entry in text.split(beginning).skip(1) {
+                let name = entry.split('(').next().unwrap_or_default();
+                let body = entry.split_once("{\n").map_or("", |(_, body)| body.trim_start());
+                let is_guarded = GUARDS.iter().any(|guard| body.starts_with(guard));
+                assert!(is_guarded, "{path}: {name} begins with {:?}", body.lines().next());
+                entries += 1;
+            }
+        }
+        assert!(entries >= *entries_min, "only {entries} entries were found in {folder}");
+    }
 }
 
 fn collect(root: &Path, folder: &Path, sources: &mut Vec<(String, String)>) {

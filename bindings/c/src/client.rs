@@ -1,22 +1,21 @@
 //! Clients: open, streams, level, flush, close.
 
 use std::ffi::c_char;
-use std::time::Duration;
 
-use logdrive_core::Client;
+use logdrive_bindings::client::OpenClient;
+use logdrive_bindings::client::patience;
+use logdrive_bindings::exit;
+use logdrive_bindings::guard;
 use logdrive_core::Config;
 use logdrive_core::Error;
 
 use crate::arguments;
 use crate::arguments::TextBuffer;
 use crate::codes;
-use crate::exit;
-use crate::guard;
 use crate::handles;
 use crate::handles::ClientHandle;
 use crate::handles::ConfigHandle;
 use crate::handles::LoggerHandle;
-use crate::handles::OpenClient;
 
 /// Opens a client. Touches the disk, never the network: with unreachable receivers it succeeds.
 ///
@@ -78,12 +77,15 @@ pub unsafe extern "C" fn logdrive_open_url(
 /// # Safety
 /// `client` points to a writable pointer, if it is not NULL.
 unsafe fn open(config: &Config, client: *mut *mut ClientHandle) -> Result<(), Error> {
-    let close_deadline = config.settings()?.client.close_deadline;
-    let opened = OpenClient { client: Client::start(config)?, close_deadline };
-    exit::register();
+    let opened = OpenClient::start(config)?;
+    exit::register(flush_at_exit);
     let handle = handles::add_client(opened)?;
     // SAFETY: promised by the caller.
     unsafe { arguments::store(client, handle) }.map_err(Error::from)
+}
+
+extern "C" fn flush_at_exit() {
+    guard::value((), || exit::flush(&handles::clients()));
 }
 
 /// The logger of a stream, which is a Kafka topic; `name` NULL means the one of the client's URL.
@@ -153,10 +155,4 @@ pub extern "C" fn logdrive_close(client: *mut ClientHandle, deadline_ms: u64) ->
         let open = handles::remove_client(client)?;
         open.client.close(patience(deadline_ms)).map(drop).map_err(|error| error.code())
     })
-}
-
-/// A day at most: longer waits mean "for ever", and would overflow the clock's arithmetic.
-fn patience(deadline_ms: u64) -> Duration {
-    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-    Duration::from_millis(deadline_ms.min(DAY_MS))
 }

@@ -4,10 +4,9 @@
 use std::ffi::CStr;
 use std::ffi::c_char;
 
+use logdrive_bindings::guard;
 use logdrive_core::Code;
 use logdrive_core::Severity;
-
-use crate::guard;
 
 /// Grows when a program must be compiled anew; functions are added without a new number.
 pub const LOGDRIVE_ABI_VERSION: u32 = 1;

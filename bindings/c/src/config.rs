@@ -4,12 +4,12 @@ use std::ffi::OsStr;
 use std::ffi::c_char;
 use std::os::unix::ffi::OsStrExt;
 
+use logdrive_bindings::guard;
 use logdrive_core::Config;
 use logdrive_core::Error;
 
 use crate::arguments;
 use crate::arguments::TextBuffer;
-use crate::guard;
 use crate::handles;
 use crate::handles::ConfigHandle;
 

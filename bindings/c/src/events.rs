@@ -9,9 +9,9 @@ use std::ffi::c_char;
 use std::ffi::c_void;
 use std::sync::Arc;
 
+use logdrive_bindings::guard;
 use logdrive_core::Event as CoreEvent;
 
-use crate::guard;
 use crate::handles;
 use crate::handles::ConfigHandle;
 

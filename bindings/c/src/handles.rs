@@ -1,23 +1,21 @@
 //! Handles: numbers in the shape of pointers, never dereferenced, and never given twice.
 //!
-//! Owns the table of what is open and each thread's memory of the loggers it used. A handle that was closed, is
-//! of another kind or was never ours is found out by not being in the table; its high bits lie outside of every
-//! address space, so that no real pointer is taken for one, and C code that follows one faults at once.
+//! Owns the table of what is open. A handle that was closed, is of another kind or was never ours is found out by not
+//! being in the table; its high bits lie outside of every address space, so that no real pointer is taken for one,
+//! and C code that follows one faults at once.
 //!
 //! There is no lock: a forked child would inherit it locked, with nobody to unlock it. The table is replaced as a
 //! whole at every change, which costs a copy of what is open (a few entries) per open, stream or close.
-//! The call path does not even look at it: a thread keeps the loggers it used, and finds them by comparing the
-//! handle. A logger of a closed client stays there until the thread's next miss; it refuses by itself.
+//! The call path does not even look at it: a thread remembers the loggers it used (`recent` of `bindings/shared`).
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use logdrive_core::Client;
+use logdrive_bindings::client::OpenClient;
+use logdrive_bindings::recent;
 use logdrive_core::Code;
 use logdrive_core::Config;
 use logdrive_core::Logger;
@@ -35,14 +33,6 @@ pub struct ClientHandle {
 /// Logs to one stream of a client. Opaque; belongs to its client and ends with it.
 pub struct LoggerHandle {
     _opaque: (),
-}
-
-/// What stands behind a client's handle.
-#[derive(Clone)]
-pub(crate) struct OpenClient {
-    pub(crate) client: Client,
-    /// `close.deadline` of its configuration.
-    pub(crate) close_deadline: Duration,
 }
 
 #[derive(Clone)]
@@ -70,17 +60,11 @@ struct Table(BTreeMap<usize, Entry>);
 const MARK: usize = 0x1d5e << 48;
 /// So that handles are aligned as pointers to anything would be.
 const STEP: usize = 16;
-/// Loggers that a thread finds without the table.
-const RECENT_MAX: usize = 64;
 
 /// None until the first handle is given.
 static TABLE: ArcSwapOption<Table> = ArcSwapOption::const_empty();
 /// Handles given so far.
 static GIVEN: AtomicUsize = AtomicUsize::new(0);
-
-thread_local! {
-    static RECENT: RefCell<Vec<(usize, Logger)>> = const { RefCell::new(Vec::new()) };
-}
 
 impl Table {
     /// The table as it is now.
@@ -243,24 +227,14 @@ pub(crate) fn add_logger(
     Ok(std::ptr::without_provenance_mut(handle))
 }
 
-/// Runs `body` with the logger behind a handle: no lock after a thread's first call with it.
+/// Runs `body` with the logger behind a handle.
 #[inline(always)]
 pub(crate) fn with_logger<T>(
     handle: *const LoggerHandle,
     body: impl FnOnce(&Logger) -> Result<T, Code>,
 ) -> Result<T, Code> {
     let handle = handle.addr();
-    let mut body = Some(body);
-    let tried = RECENT.try_with(|recent| {
-        let Ok(recent) = recent.try_borrow() else { return Some(Err(Code::Reentrant)) };
-        let (_, logger) = recent.iter().find(|(known, _)| *known == handle)?;
-        Some(body.take()?(logger))
-    });
-    match (tried, body) {
-        (Ok(Some(outcome)), _) => outcome,
-        (_, Some(body)) => body(&look_up(handle)?),
-        (_, None) => Err(Code::Internal),
-    }
+    recent::with_logger(handle as u64, || look_up(handle), body)
 }
 
 /// Finds a logger in the table, and remembers it for the thread's next call.
@@ -268,24 +242,15 @@ pub(crate) fn with_logger<T>(
 fn look_up(handle: usize) -> Result<Logger, Code> {
     let table = Table::now();
     let logger = table.logger(handle)?;
-    let forgotten = RECENT.try_with(|recent| {
-        let Ok(mut recent) = recent.try_borrow_mut() else { return Vec::new() };
-        let is_closed = |(known, _): &mut (usize, Logger)| !table.0.contains_key(known);
-        let mut forgotten: Vec<_> = recent.extract_if(.., is_closed).collect();
-        if recent.len() >= RECENT_MAX {
-            forgotten.push(recent.remove(0));
-        }
-        recent.push((handle, logger.clone()));
-        forgotten
-    });
-    // Outside of the borrow: the last of a logger's clones may unmap its arena.
-    drop(forgotten);
+    let is_open = |known: u64| table.0.contains_key(&(known as usize));
+    drop(recent::remember(handle as u64, &logger, is_open));
     Ok(logger)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn foreign_closed_and_mistaken_handles_are_told_apart() {

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Owns the checks of what C may pass: handles are numbers looked up in a table (`handles`), never
-//! dereferenced; texts come as pointer and length (`arguments`). Invariants: no panic leaves an entry (`guard`);
-//! no enum, `bool` or type of varying size crosses the boundary; a number once published never changes.
+//! dereferenced; texts come as pointer and length (`arguments`). Invariants: no panic leaves an entry (`guard` of
+//! `bindings/shared`); no enum, `bool` or type of varying size crosses the boundary; a number once published never
+//! changes.
 
 #[cfg(not(all(unix, target_pointer_width = "64")))]
 compile_error!(
@@ -20,8 +21,6 @@ pub mod client;
 pub mod codes;
 pub mod config;
 pub mod events;
-mod exit;
-mod guard;
 pub mod handles;
 pub mod log;
 pub mod stats;

@@ -2,6 +2,7 @@
 
 use std::ffi::c_char;
 
+use logdrive_bindings::guard;
 use logdrive_core::Code;
 
 use crate::arguments;
@@ -9,7 +10,6 @@ use crate::attributes::Attribute;
 use crate::attributes::CallSite;
 use crate::attributes::Passed;
 use crate::codes;
-use crate::guard;
 use crate::handles;
 use crate::handles::LoggerHandle;
 

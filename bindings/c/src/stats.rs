@@ -2,12 +2,12 @@
 
 use std::ffi::c_char;
 
+use logdrive_bindings::guard;
 use logdrive_core::Code;
 use logdrive_core::Snapshot;
 
 use crate::arguments;
 use crate::arguments::TextBuffer;
-use crate::guard;
 use crate::handles;
 use crate::handles::ClientHandle;
 use crate::stats_json;

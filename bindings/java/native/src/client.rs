@@ -1,22 +1,20 @@
 //! Clients: open, streams, flush, close.
 
-use std::time::Duration;
-
 use jni_sys::JNIEnv;
 use jni_sys::jbyteArray;
 use jni_sys::jclass;
 use jni_sys::jint;
 use jni_sys::jlong;
-use logdrive::Client;
 use logdrive::Code;
 use logdrive::Config;
 use logdrive::Error;
+use logdrive_bindings::client::OpenClient;
+use logdrive_bindings::client::patience;
+use logdrive_bindings::exit;
+use logdrive_bindings::guard;
 
 use crate::arrays::Environment;
-use crate::exit;
-use crate::guard;
 use crate::handles;
-use crate::handles::OpenClient;
 
 /// The version of this library, which has to be that of the classes that loaded it: `byte[]` of its text.
 ///
@@ -73,10 +71,13 @@ fn open(options: &[u8]) -> Result<i64, Error> {
             config.load_environment(std::env::vars_os())?;
         }
     }
-    let close_deadline = config.settings()?.client.close_deadline;
-    let client = Client::start(&config)?;
-    exit::register();
-    Ok(handles::add_client(OpenClient { client, close_deadline }))
+    let open = OpenClient::start(&config)?;
+    exit::register(flush_at_exit);
+    Ok(handles::add_client(open))
+}
+
+extern "C" fn flush_at_exit() {
+    guard::value((), || exit::flush(&handles::clients()));
 }
 
 /// The handle of a stream's logger, or a code, negated. `name` null means the stream of the client's URL.
@@ -113,7 +114,7 @@ pub extern "system" fn Java_io_logdrive_Native_flush(
 ) -> jint {
     guard::code(|| {
         let open = handles::client(client)?;
-        open.client.flush(patience(deadline_ms)).map_err(|error| error.code())
+        open.client.flush(patience(deadline_ms.max(0) as u64)).map_err(|error| error.code())
     })
 }
 
@@ -128,13 +129,7 @@ pub extern "system" fn Java_io_logdrive_Native_close(
 ) -> jint {
     guard::code(|| {
         let open = handles::remove_client(client)?;
-        let deadline = if deadline_ms < 0 { open.close_deadline } else { patience(deadline_ms) };
+        let deadline = u64::try_from(deadline_ms).map_or(open.close_deadline, patience);
         open.client.close(deadline).map(drop).map_err(|error| error.code())
     })
-}
-
-/// A day at most: longer waits mean "for ever", and would overflow the clock's arithmetic.
-fn patience(deadline_ms: jlong) -> Duration {
-    const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-    Duration::from_millis(deadline_ms.clamp(0, DAY_MS) as u64)
 }

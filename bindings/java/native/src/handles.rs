@@ -1,27 +1,17 @@
 //! Handles: numbers that Java holds, looked up in a table, and never given twice.
 //!
-//! Owns the table of what is open and each thread's memory of the loggers it used. The call path takes no lock: a
-//! thread keeps the loggers it used, and finds them by comparing the handle. A logger of a closed client stays
-//! there until the thread's next miss; it refuses by itself.
+//! Owns the table of what is open. The call path does not take its lock: a thread remembers the loggers it used
+//! (`recent` of `bindings/shared`).
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
-use std::time::Duration;
 
-use logdrive::Client;
 use logdrive::Code;
 use logdrive::Logger;
-
-/// What stands behind a client's handle.
-#[derive(Clone)]
-pub(crate) struct OpenClient {
-    pub(crate) client: Client,
-    /// `close.deadline` of its configuration.
-    pub(crate) close_deadline: Duration,
-}
+use logdrive_bindings::client::OpenClient;
+use logdrive_bindings::recent;
 
 enum Entry {
     Client(OpenClient),
@@ -34,14 +24,7 @@ struct Table {
     entries: BTreeMap<i64, Entry>,
 }
 
-/// Loggers that a thread finds without the table's lock.
-const RECENT_MAX: usize = 64;
-
 static TABLE: Mutex<Table> = Mutex::new(Table { given: 0, entries: BTreeMap::new() });
-
-thread_local! {
-    static RECENT: RefCell<Vec<(i64, Logger)>> = const { RefCell::new(Vec::new()) };
-}
 
 impl Table {
     fn locked() -> MutexGuard<'static, Table> {
@@ -112,23 +95,13 @@ pub(crate) fn add_logger(client: i64, logger: Logger) -> Result<i64, Code> {
     Ok(table.add(Entry::Logger { client, logger }))
 }
 
-/// Runs `body` with the logger behind a handle: no lock after a thread's first call with it.
+/// Runs `body` with the logger behind a handle.
 #[inline(always)]
 pub(crate) fn with_logger<T>(
     handle: i64,
     body: impl FnOnce(&Logger) -> Result<T, Code>,
 ) -> Result<T, Code> {
-    let mut body = Some(body);
-    let tried = RECENT.try_with(|recent| {
-        let Ok(recent) = recent.try_borrow() else { return Some(Err(Code::Reentrant)) };
-        let (_, logger) = recent.iter().find(|(known, _)| *known == handle)?;
-        Some(body.take()?(logger))
-    });
-    match (tried, body) {
-        (Ok(Some(outcome)), _) => outcome,
-        (_, Some(body)) => body(&look_up(handle)?),
-        (_, None) => Err(Code::Internal),
-    }
+    recent::with_logger(handle as u64, || look_up(handle), body)
 }
 
 /// Finds a logger in the table, and remembers it for the thread's next call.
@@ -139,17 +112,9 @@ fn look_up(handle: i64) -> Result<Logger, Code> {
         Entry::Logger { logger, .. } => logger.clone(),
         Entry::Client(_) => return Err(Code::InvalidArgument),
     };
-    let forgotten = RECENT.try_with(|recent| {
-        let Ok(mut recent) = recent.try_borrow_mut() else { return Vec::new() };
-        let is_closed = |(known, _): &mut (i64, Logger)| !table.entries.contains_key(known);
-        let mut forgotten: Vec<_> = recent.extract_if(.., is_closed).collect();
-        if recent.len() >= RECENT_MAX {
-            forgotten.push(recent.remove(0));
-        }
-        recent.push((handle, logger.clone()));
-        forgotten
-    });
-    // Outside of the lock and the borrow: the last of a logger's clones may unmap its arena.
+    let is_open = |known: u64| table.entries.contains_key(&(known as i64));
+    let forgotten = recent::remember(handle as u64, &logger, is_open);
+    // Outside of the lock.
     drop(table);
     drop(forgotten);
     Ok(logger)
@@ -158,6 +123,8 @@ fn look_up(handle: i64) -> Result<Logger, Code> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use logdrive::Config;
+    use std::time::Duration;
 
     #[test]
     fn foreign_closed_and_mistaken_handles_are_told_apart() {
@@ -166,10 +133,9 @@ mod tests {
         let url = format!(
             "receivers://127.0.0.1:1/t?ring.dir={path}&spool.dir={path}/s&ring.bytes_max=1MiB"
         );
-        let opened = Client::open(&url).unwrap();
-        let logger = (*opened).clone();
-        let close_deadline = Duration::ZERO;
-        let owner = add_client(OpenClient { client: opened, close_deadline });
+        let opened = OpenClient::start(&Config::from_url(&url).unwrap()).unwrap();
+        let logger = (*opened.client).clone();
+        let owner = add_client(opened);
         let of_owner = add_logger(owner, logger.clone()).unwrap();
         assert_eq!(with_logger(of_owner, |_| Ok(1)), Ok(1));
         assert_eq!(with_logger(owner, |_| Ok(1)), Err(Code::InvalidArgument));

@@ -5,15 +5,13 @@
 //! ```
 //!
 //! Only numbers and `byte[]` cross: no string, no class or field is looked up, no local reference is kept, and no
-//! thread of ours is ever attached to the JVM. Invariants: no panic leaves an entry (`guard`); a handle is a
-//! number looked up in a table, never an address; a log call is one claim, copy and commit within one native frame, in
-//! which a virtual thread cannot change its carrier.
+//! thread of ours is ever attached to the JVM. Invariants: no panic leaves an entry (`guard` of `bindings/shared`);
+//! a handle is a number looked up in a table, never an address; a log call is one claim, copy and commit within one
+//! native frame, in which a virtual thread cannot change its carrier.
 
 mod arrays;
 mod attributes;
 pub mod client;
-mod exit;
-mod guard;
 mod handles;
 pub mod log;
 pub mod stats;

@@ -7,10 +7,10 @@ use jni_sys::jint;
 use jni_sys::jlong;
 use logdrive::Code;
 use logdrive::Severity;
+use logdrive_bindings::guard;
 
 use crate::arrays::Environment;
 use crate::attributes;
-use crate::guard;
 use crate::handles;
 
 /// Above the upper end of `record.bytes_max`: such a record is not even copied to be refused.

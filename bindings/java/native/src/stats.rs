@@ -7,9 +7,9 @@ use jni_sys::jbyteArray;
 use jni_sys::jclass;
 use jni_sys::jlong;
 use logdrive::Snapshot;
+use logdrive_bindings::guard;
 
 use crate::arrays::Environment;
-use crate::guard;
 use crate::handles;
 
 /// The figures as `name number` lines; null where the client is closed, or after a panic.
