@@ -26,7 +26,7 @@ test: $(CHECKS) ## install what the tests need, then run every check
 $(CHECKS):
 	@.ci/$@
 
-soak: ## the fault suite at length, all tests again and again, all fuzz targets; SOAK_SECONDS each
+soak: ## all suites with large counts (2 h), then all tests again and again, and fuzzing; SOAK_SECONDS each
 	@.ci/soak
 
 bench: ## the benches, and the comparison with rival libraries

@@ -3,15 +3,19 @@
 #
 #   examples/kafka/run.sh [RECORDS]
 #
-# Needs java, mvn and python3; installs the brokers under target/peers (or $PEERS_DIR), once.
+# Needs java, mvn and python3; installs the brokers under target/peers (or $PEERS_DIR), once. Builds logdrive unless
+# $LOGDRIVE names the binary.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
 records=${1:-200000}
 peers=${PEERS_DIR:-target/peers}
 for peer in python kafka-4; do tests/peers/setup.sh "$peer"; done
-cargo build --release --features cli --bin logdrive
-logdrive=${CARGO_TARGET_DIR:-target}/release/logdrive
+logdrive=${LOGDRIVE:-}
+if [ -z "$logdrive" ]; then
+    cargo build --release --features cli --bin logdrive
+    logdrive=${CARGO_TARGET_DIR:-target}/release/logdrive
+fi
 dir=$(mktemp -d)
 
 coproc cluster { exec "$peers/python/bin/python" tests/peers/kafka_cluster.py "$peers/kafka-4/libs" 3; }

@@ -8,6 +8,7 @@
 
 mod chaos;
 mod dump;
+mod example;
 mod injected;
 mod keyed;
 mod last_sequences;

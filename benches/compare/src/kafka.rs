@@ -7,6 +7,7 @@
 //! the rivals' from their callbacks, logdrive's from its count of delivered records, looked at every 0.2 ms, so up
 //! to that much too high. The Java producer's start and first records are left out.
 
+mod rival;
 #[path = "../../support/mod.rs"]
 mod support;
 
@@ -22,23 +23,18 @@ use std::time::Duration;
 use std::time::Instant;
 
 use logdrive::Severity;
-use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
-use rdkafka::error::KafkaError;
 use rdkafka::message::DeliveryResult;
-use rdkafka::producer::BaseProducer;
 use rdkafka::producer::BaseRecord;
 use rdkafka::producer::Producer;
 use rdkafka::producer::ProducerContext;
 use rdkafka::producer::ThreadedProducer;
-use rdkafka::types::RDKafkaErrorCode;
 use support::Options;
 use support::corpus;
 use support::median;
 use support::shipping;
 use support::shipping::Load;
 use support::shipping::Used;
-use support::shipping::measure;
 
 const RUN: &str = "run";
 const SENDERS: [&str; 4] =
@@ -46,7 +42,7 @@ const SENDERS: [&str; 4] =
 const RIVAL: usize = 1;
 const PER_SECOND: usize = 10_000;
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Pause when a queue is full, and between two looks at what is delivered.
+/// Pause between two looks at what is delivered.
 const PAUSE: Duration = Duration::from_micros(200);
 
 /// Brokers of Apache Kafka 4.
@@ -144,8 +140,11 @@ fn main() {
     let mut cluster = Cluster::start(brokers);
     let mut table: [Figures; SENDERS.len()] = Default::default();
     let load = Load { bytes, codec, threads: 1, workers: 1, records };
+    warm_up(&mut cluster, &load, partitions, brokers, &linger);
     for turn in 0..runs {
-        for (place, figures) in table.iter_mut().enumerate() {
+        // Somebody else is the first one in each turn.
+        for place in (0..SENDERS.len()).map(|sender| (sender + turn) % SENDERS.len()) {
+            let figures = &mut table[place];
             for per_second in [0, PER_SECOND] {
                 let topic = format!("bench-{turn}-{place}-{per_second}");
                 cluster.create(&topic, partitions, brokers.min(3));
@@ -159,12 +158,21 @@ fn main() {
     }
     println!("{}", support::machine());
     println!(
-        "{}, Apache Kafka 4.1.0, {brokers} broker(s), {partitions} partitions, {bytes} bytes, {}, linger \
-         {linger} ms, {runs} runs; median [min-max], ratios to librdkafka",
+        "{}, Apache Kafka 4.1.0, librdkafka {}, {brokers} broker(s), {partitions} partitions, {bytes} bytes, \
+         {}, linger {linger} ms, {runs} runs; median [min-max], ratios to librdkafka",
         options.value("date").unwrap_or_default(),
+        rival::version(),
         load.codec
     );
     print(&mut table);
+}
+
+/// Has the brokers compiled what they run most, so that nobody's figures hold that.
+fn warm_up(cluster: &mut Cluster, load: &Load, partitions: usize, brokers: usize, linger: &String) {
+    let topic = "bench-warm".to_owned();
+    cluster.create(&topic, partitions, brokers.min(3));
+    let load = Load { records: load.records / 3, ..load.clone() };
+    Figures::default().measure(RIVAL, &load, [&cluster.bootstrap, &topic, linger], 0);
 }
 
 fn print(table: &mut [Figures; SENDERS.len()]) {
@@ -213,7 +221,7 @@ fn run(sender: &str, load: &str, bootstrap: &str, topic: &str, linger: &str, per
     let extra = format!("&linger={linger}ms");
     match (place, pace) {
         (2, _) => java(&load, bootstrap, topic, linger, per_second),
-        (1, 0) => librdkafka(&load, bootstrap, topic, linger).print(),
+        (1, 0) => rival::run(&load, topic, rival::settings(&load, bootstrap, linger, true)).print(),
         (1, _) => librdkafka_latency(&load, bootstrap, topic, linger, pace),
         (_, 0) => shipping::run_at(&load, &target, &extra).print(),
         (_, _) => logdrive_latency(&load, &target, &extra, pace),
@@ -273,40 +281,6 @@ fn logdrive_latency(load: &Load, target: &str, extra: &str, per_second: usize) {
     print_latencies(latencies);
 }
 
-fn settings(load: &Load, bootstrap: &str, linger: &str) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", bootstrap)
-        .set("acks", "all")
-        .set("enable.idempotence", "true")
-        .set("compression.codec", &load.codec)
-        .set("linger.ms", linger)
-        // More than fits one message set anyway, so that bytes limit it, as in logdrive.
-        .set("batch.num.messages", "1000000");
-    config
-}
-
-fn librdkafka(load: &Load, bootstrap: &str, topic: &str, linger: &str) -> Used {
-    let producer: BaseProducer = settings(load, bootstrap, linger)
-        // No event per record, only for those that failed: the cheapest way to use it.
-        .set("delivery.report.only.error", "true")
-        .create()
-        .expect("the configuration is right");
-    let send = |line: &[u8]| {
-        let mut record = BaseRecord::<(), [u8]>::to(topic).payload(line);
-        while let Err((error, returned)) = producer.send(record) {
-            let is_full = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) == error;
-            assert!(is_full, "librdkafka refused a record: {error}");
-            std::thread::sleep(PAUSE);
-            record = returned;
-        }
-    };
-    // Connected before the clock runs.
-    send(b"warm");
-    producer.flush(DEADLINE).expect("the broker answers");
-    measure(load, send, || producer.flush(DEADLINE).expect("everything is acknowledged in time"))
-}
-
 /// Notes how long each record took.
 #[derive(Default)]
 struct Latencies(Mutex<Vec<f64>>);
@@ -324,7 +298,7 @@ impl ProducerContext for Latencies {
 
 #[allow(clippy::disallowed_methods, reason = "a benchmark reads the clock by its nature")]
 fn librdkafka_latency(load: &Load, bootstrap: &str, topic: &str, linger: &str, pace: usize) {
-    let producer: ThreadedProducer<Latencies> = settings(load, bootstrap, linger)
+    let producer: ThreadedProducer<Latencies> = rival::settings(load, bootstrap, linger, true)
         .create_with_context(Latencies::default())
         .expect("the configuration is right");
     let send = |line: &[u8]| {

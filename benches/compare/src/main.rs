@@ -144,7 +144,10 @@ fn run(sender: &str, load: &str, address: &str, linger: &str) {
     let place: usize = sender.parse().expect("a sender's place");
     let used = match SENDERS[place].0 {
         Sender::Logdrive { .. } => shipping::run(&load, address, &format!("&linger={linger}ms")),
-        Sender::Librdkafka { is_idempotent } => rival::run(&load, address, linger, is_idempotent),
+        Sender::Librdkafka { is_idempotent } => {
+            let settings = rival::settings(&load, &address.to_string(), linger, is_idempotent);
+            rival::run(&load, "bench", settings)
+        }
     };
     used.print();
 }
