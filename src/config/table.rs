@@ -124,7 +124,7 @@ options! {
             "automatic: 1 GiB with spool.dir, else the lesser of 64 MiB and half the free tmpfs",
         ));
         /// Size of one segment file, preallocated. Space is given back by whole segments. At most half of
-        /// `spool.bytes_max`.
+        /// `spool.bytes_max`. Batches that are stored together and need more get one file of their own, at most 32 MiB.
         segment_bytes: u64 = (
             "spool.segment_bytes", "4MiB", Accepts::of(Kind::Pages(4 * MIB, 256 * MIB))
         );

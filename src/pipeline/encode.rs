@@ -4,7 +4,6 @@
 //! stream, and the estimate of the compression ratio. Invariant: every record of the slice is in
 //! exactly one batch of the group, or counted as malformed; record numbers follow on without holes.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -40,7 +39,7 @@ pub const SLICE_BYTES_MAX: usize = 2 << 20;
 const RATIO_AT_START: f64 = 2.0;
 /// How much one batch moves the estimate.
 const RATIO_WEIGHT: f64 = 0.2;
-/// Batches of keyed records in one slice at most: so many frames fit a segment with their slice. There
+/// Batches of keyed records in one slice at most: so many frames fit a group with their slice. There
 /// are more only where a slice holds more different keys than that before the cluster was ever reached;
 /// then the rest waits as one batch for any partition.
 const KEYED_OPEN_MAX: usize = 1 << 11;
@@ -91,8 +90,6 @@ pub struct SealedGroup {
     pub ticket: Ticket,
     batches: Vec<SealedBatch>,
     positions: Vec<RingPosition>,
-    /// How many batches are committed, where that is done one by one.
-    pub committed_batches: Cell<usize>,
     /// Records in the batches.
     pub records: u64,
     /// Bytes of the bodies as the application gave them.
@@ -264,7 +261,6 @@ impl Encoder {
             ticket,
             batches: Vec::new(),
             positions: slice.positions().to_vec(),
-            committed_batches: Cell::new(0),
             records: 0,
             bytes_in: 0,
             bytes_out: 0,

@@ -70,7 +70,7 @@ pub struct Incoming<'a> {
 #[derive(Debug, Error)]
 pub enum IngestError {
     /// It fits into no segment: to be sent in parts.
-    #[error("the batch is too large for `spool.segment_bytes`")]
+    #[error("the batch is too large for a spool")]
     TooLarge,
     /// The spool is full, or the disk refused: to be sent again later.
     #[error(transparent)]

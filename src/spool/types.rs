@@ -18,6 +18,11 @@ pub const BATCH_HEADER_BYTES: usize = 61;
 /// How many reasons for a drop the ledger has room for.
 pub const DROP_REASONS_MAX: usize = 16;
 
+/// The largest group. One that is larger than a segment gets a segment of its own size, so this is also the largest
+/// segment beside those of [`Options::segment_bytes`]. A slice of 2 MiB and one record more, each byte six of
+/// JSON, stay below it.
+pub const GROUP_BYTES_MAX: u64 = 32 << 20;
+
 /// How large a spool may get and what it survives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -339,8 +344,8 @@ pub enum CommitError {
         /// The quota.
         bytes_max: u64,
     },
-    /// The group does not fit into one segment.
-    #[error("the group needs {bytes} bytes, a segment has room for {bytes_max}: seal less at once")]
+    /// The group is larger than any may be, see [`GROUP_BYTES_MAX`].
+    #[error("the group needs {bytes} bytes, and may have {bytes_max}: seal less at once")]
     TooLarge {
         /// What it needs.
         bytes: u64,

@@ -1,10 +1,10 @@
 //! The batcher's half: commits groups, publishes them, keeps a spare segment ready.
 //!
-//! Owns the active segment and the numbers of what comes next. Invariants: a group never straddles
-//! two segments; nothing below `committed` is written again; the newest group names every ring
-//! position that was committed and not yet published, so recovery needs the newest group only.
+//! Owns the active segment and the numbers of what comes next. Invariants: a group is committed as one and never
+//! straddles two segments: a larger one gets a segment of its own size; nothing below `committed` is written again;
+//! the newest group names every ring position that was committed and not yet published, so recovery needs the
+//! newest group only.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
@@ -13,16 +13,11 @@ use std::time::Duration;
 
 use crate::ids::InstanceId;
 use crate::ids::Moment;
-use crate::ids::RingId;
 use crate::ids::RingPosition;
 use crate::spool::active::Active;
-use crate::spool::active::Plan;
 use crate::spool::condition::Condition;
-use crate::spool::format;
 use crate::spool::format::Address;
 use crate::spool::format::DATA_START;
-use crate::spool::format::FrameHeader;
-use crate::spool::format::GroupHeader;
 use crate::spool::segment::Activated;
 use crate::spool::segment::FreeSegment;
 use crate::spool::shared::Shared;
@@ -39,6 +34,7 @@ use crate::sys::faults::crash_point;
 use crate::sys::faults::is_broken;
 use crate::sys::file;
 
+mod plan;
 mod room;
 
 use room::RETRY_PAUSE_MIN;
@@ -130,22 +126,10 @@ impl Writer {
         is_half_full && self.spare.is_none() && self.shared.free_count() == 0
     }
 
-    /// Other spools take so much of `bytes_max`. Two segments are always allowed: with less no
-    /// spool can work, and nothing of its own could give way.
+    /// Other spools take so much of `bytes_max`. Two segments are always allowed, the active one and the next: with
+    /// less no spool can work, and nothing of its own could give way.
     pub fn set_other_bytes(&mut self, bytes: u64) {
         self.other_bytes = bytes;
-    }
-
-    /// Removes the files of released segments: for a spool that nobody will write to again.
-    ///
-    /// # Errors
-    ///
-    /// What the file system said; recovery removes the file.
-    pub fn discard_free(&mut self) -> io::Result<()> {
-        while let Some(free) = self.shared.take_free() {
-            free.remove()?;
-        }
-        Ok(())
     }
 
     /// Bytes that may still be committed before a commit finds the spool full.
@@ -153,14 +137,8 @@ impl Writer {
         let segment_bytes = self.options.segment_bytes;
         let active = self.active.as_ref().map_or(0, |active| active.room() as u64);
         let unused = self.shared.free_count() + usize::from(self.spare.is_some());
-        let allowed = self.allowed_bytes().saturating_sub(self.shared.used_bytes());
+        let allowed = self.allowed_bytes(segment_bytes).saturating_sub(self.shared.used_bytes());
         active + (unused as u64 + allowed / segment_bytes) * segment_bytes
-    }
-
-    /// The bound on this spool's own files.
-    fn allowed_bytes(&self) -> u64 {
-        let rest = self.options.bytes_max.saturating_sub(self.other_bytes);
-        rest.max(2 * self.options.segment_bytes)
     }
 
     /// The spool's directory.
@@ -186,7 +164,7 @@ impl Writer {
         // At most once: a disk that fails leads to memory, which does not.
         let committed = loop {
             if self.active.as_ref().is_none_or(|active| active.room() < group_bytes) {
-                self.roll()?;
+                self.roll(self.segment_bytes_for(group_bytes))?;
             }
             let active = self.active.as_mut().expect("just rolled");
             match active.commit(self.instance, group, &plan, durable) {
@@ -227,7 +205,7 @@ impl Writer {
         }
         let is_half_full = self.active.as_ref().is_none_or(Active::is_half_full);
         if is_half_full && self.spare.is_none() {
-            self.spare = self.free_segment().ok();
+            self.spare = self.free_segment(self.options.segment_bytes).ok();
         }
     }
 
@@ -249,59 +227,12 @@ impl Writer {
         let Err(source) = active.sync_rest() else { return Ok(()) };
         self.enter_memory_mode();
         // So that the reader has it whole and can copy it; where there is no segment, the next commit says so.
-        let _ = self.roll();
+        let _ = self.roll(self.options.segment_bytes);
         Err(SpoolError::io("sync a segment in", &self.dir)(source))
     }
 
-    /// Checks the group and lays it out; changes nothing.
-    fn plan(&self, group: &Group<'_>) -> Result<Plan, CommitError> {
-        let mut expected = self.next.record;
-        let misnumbered = |expected, found| Err(CommitError::Misnumbered { expected, found });
-        if group.first_record != expected || group.batches.is_empty() {
-            return misnumbered(expected, group.first_record);
-        }
-        for batch in group.batches {
-            if batch.first_record != expected || batch.record_count == 0 {
-                return misnumbered(expected, batch.first_record);
-            }
-            expected += u64::from(batch.record_count);
-        }
-        let positions = merge(&self.unpublished, group.positions);
-        let frames: usize = group
-            .batches
-            .iter()
-            .map(|batch| format::frame_bytes(batch.topic.len(), batch.body.len()))
-            .sum();
-        let bytes = format::group_header_bytes(positions.len()) + frames;
-        let bytes_max = self.options.segment_bytes - DATA_START as u64;
-        let too_large = CommitError::TooLarge { bytes: bytes as u64, bytes_max };
-        let headers: Option<Vec<FrameHeader>> = group.batches.iter().map(FrameHeader::of).collect();
-        let counts = (
-            u32::try_from(bytes),
-            u16::try_from(group.batches.len()),
-            u32::try_from(positions.len()),
-            headers,
-        );
-        let (Ok(group_bytes), Ok(batch_count), Ok(ring_count), Some(frames)) = counts else {
-            return Err(too_large);
-        };
-        if bytes as u64 > bytes_max {
-            return Err(too_large);
-        }
-        let header = GroupHeader {
-            group_bytes,
-            batch_count,
-            ring_count,
-            number: self.next.group,
-            first_record: group.first_record,
-            record_count: expected - group.first_record,
-            batches_before: self.next.batches,
-        };
-        Ok(Plan { header, positions, frames })
-    }
-
-    /// Makes a free segment the active one. On an error the old one stays active, still full.
-    fn roll(&mut self) -> Result<(), CommitError> {
+    /// Makes a free segment of `bytes` the active one. On an error the old one stays active, still full.
+    fn roll(&mut self, bytes: u64) -> Result<(), CommitError> {
         if self.options.sync != Sync::None
             && let Some(active) = &mut self.active
             && active.sync_rest().is_err()
@@ -310,10 +241,7 @@ impl Writer {
         }
         // At most twice: what a disk fails to activate, memory does not.
         loop {
-            let free = match self.spare.take() {
-                Some(spare) => spare,
-                None => self.free_segment()?,
-            };
+            let free = self.next_segment(bytes)?;
             match self.activate(free) {
                 Ok(()) => return Ok(()),
                 Err(error) if self.options.memory_bytes_max == 0 => return Err(error),
@@ -326,15 +254,13 @@ impl Writer {
         let number = self.next.segment;
         let start = self.active.as_ref().map_or(0, Active::position);
         let address = Address { instance: self.instance, segment: number };
-        let (is_memory, bytes) = (free.is_memory(), free.segment_bytes());
+        let is_memory = free.is_memory();
         let Activated { writer: store, segment, is_suspect } =
             match free.activate(&self.dir, address, start) {
                 Ok(activated) => activated,
                 Err((free, source)) => {
                     // Where it cannot be removed, recovery will do it: it holds nothing.
-                    if free.remove().is_ok() {
-                        self.shared.count_removed(bytes);
-                    }
+                    let _kept = self.discard(free);
                     return Err(CommitError::Io { action: "begin the next segment", source });
                 }
             };
@@ -342,7 +268,7 @@ impl Writer {
         let synced = DATA_START;
         let active = Active { store, number, start, end: synced, synced, is_memory, is_suspect };
         if let Some(full) = &self.active
-            && self.shared.used_bytes() > BACKLOG_SEGMENTS * bytes
+            && self.shared.used_bytes() > BACKLOG_SEGMENTS * self.options.segment_bytes
         {
             full.store.forget_pages();
         }
@@ -373,69 +299,5 @@ impl Writer {
     }
 }
 
-/// The highest position per ring.
-fn merge(earlier: &[RingPosition], later: &[RingPosition]) -> Vec<RingPosition> {
-    if earlier.is_empty() {
-        return later.to_vec();
-    }
-    let mut highest = BTreeMap::<RingId, u64>::new();
-    for RingPosition { ring, position } in earlier.iter().chain(later) {
-        let entry = highest.entry(*ring).or_default();
-        *entry = (*entry).max(*position);
-    }
-    highest.into_iter().map(|(ring, position)| RingPosition { ring, position }).collect()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-
-    use crate::spool;
-    use crate::spool::BATCH_HEADER_BYTES;
-    use crate::spool::Batch;
-
-    fn with_batch<T>(first_record: u64, body: &[u8], f: impl FnOnce(&Group<'_>) -> T) -> T {
-        let batch = Batch {
-            topic: "app",
-            partition: 0,
-            severity_max: 0,
-            batch_number: first_record,
-            first_record,
-            record_count: 1,
-            max_timestamp: 0,
-            header: &[0; BATCH_HEADER_BYTES],
-            body,
-            body_crc: crate::checksum::crc32c(body),
-        };
-        f(&Group { first_record, positions: &[], batches: &[batch] })
-    }
-
-    #[test]
-    fn a_group_that_could_not_be_made_durable_is_taken_back_and_committed_elsewhere() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        let options = Options { sync: Sync::Batch, ..Options::default() };
-        let instance = InstanceId([3; 16]);
-        let (mut writer, reader) = spool::create(dir.path(), instance, &options).unwrap();
-        with_batch(0, b"durable", |group| writer.commit(group)).unwrap();
-        // What `commit` does when a sync fails.
-        with_batch(1, b"lost pages", |group| {
-            let plan = writer.plan(group).unwrap();
-            let active = writer.active.as_mut().unwrap();
-            active.append(instance, group, &plan).unwrap();
-            active.store_committed(active.end + plan.header.group_bytes as usize).unwrap();
-            active.withdraw();
-        });
-        let again = with_batch(1, b"second try", |group| writer.commit(group)).unwrap();
-        assert_eq!(again.segment, 2, "not into the segment whose pages nobody can vouch for");
-        drop((writer, reader));
-        let mut recovered = spool::recover(dir.path(), &options).unwrap();
-        let bodies: Vec<Vec<u8>> =
-            std::iter::from_fn(|| recovered.reader.next().map(|frame| frame.body().to_vec()))
-                .collect();
-        assert_eq!(bodies, [b"durable".to_vec(), b"second try".to_vec()]);
-        assert_eq!(recovered.reader.take_damage(), None);
-    }
-}
+mod tests;

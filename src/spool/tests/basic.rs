@@ -120,7 +120,8 @@ fn after_an_outage_the_files_are_given_back() {
 fn groups_that_cannot_be_are_refused() {
     let dir = private_dir().unwrap();
     let (mut writer, mut reader) = create(dir.path(), INSTANCE, &options(4)).unwrap();
-    let error = commit(&mut writer, &[], &[(1, 70_000)]).unwrap_err();
+    let large = usize::try_from(GROUP_BYTES_MAX).unwrap();
+    let error = commit(&mut writer, &[], &[(1, large)]).unwrap_err();
     assert!(matches!(error, CommitError::TooLarge { .. }), "{error}");
     assert!(matches!(
         writer.commit(&Group { first_record: 1, positions: &[], batches: &[] }),
@@ -128,13 +129,68 @@ fn groups_that_cannot_be_are_refused() {
     ));
     assert!(commit(&mut writer, &[], &[]).is_err(), "empty");
     assert!(commit(&mut writer, &[], &[(0, 10)]).is_err(), "no records");
-    // Exactly a segment: 4096 + 64 + 192 + 8 + 61 + body.
-    let exact = usize::try_from(SEGMENT_BYTES).unwrap() - 4096 - 64 - 192 - 8 - 61;
-    assert!(commit(&mut writer, &[], &[(1, exact + 1)]).is_err());
-    commit(&mut writer, &[], &[(1, exact)]).unwrap();
     commit(&mut writer, &[], &[(1, 0)]).unwrap();
     writer.publish();
-    assert_eq!(drain(&mut reader).iter().map(check).collect::<Vec<_>>(), [(0, 1), (1, 1)]);
+    assert_eq!(drain(&mut reader).iter().map(check).collect::<Vec<_>>(), [(0, 1)]);
+}
+
+/// The body that fills a segment: behind 4096, its group with one ring's position 128, 192, the topic 8, 61.
+const EXACT_BODY: usize = SEGMENT_BYTES as usize - 4096 - 128 - 192 - 8 - 61;
+
+#[test]
+fn a_group_larger_than_a_segment_is_one_commit_in_a_segment_of_its_own() {
+    let dir = private_dir().unwrap();
+    // Two segments and no more: each larger one needs the room of those that are free.
+    let (mut writer, mut reader) = create(dir.path(), INSTANCE, &options(2)).unwrap();
+    let mut segments = Vec::new();
+    let bodies = [EXACT_BODY, EXACT_BODY + 1, 40_000, 200_000, 40_000];
+    for (group, bytes) in (0u32..).zip(bodies) {
+        writer.prepare(Moment(0));
+        let batches = [(1, bytes), (1, 0), (2, bytes)];
+        let batches = if bytes < 200_000 { &batches[..1] } else { &batches[..] };
+        let ends = position(group, 7);
+        let committed = commit(&mut writer, &[ends], batches).unwrap();
+        assert_eq!(committed.group, u64::from(group), "one commit");
+        let path = dir.path().join(segment::segment_name(committed.segment));
+        let length = fs::metadata(path).unwrap().len();
+        segments.push((committed.segment, length));
+        assert!(length == SEGMENT_BYTES || length - committed.end_offset < 4096, "its own size");
+        let copied = copy_dir(dir.path());
+        let recovered = recover(copied.path(), &options(2)).unwrap();
+        assert_eq!(recovered.positions.last(), Some(&ends), "with its positions");
+        assert_eq!(recovered.next_record, writer.next_record());
+        writer.publish();
+        let frames = drain(&mut reader);
+        assert_eq!(frames.iter().map(check).count(), batches.len());
+        frames.iter().for_each(|frame| reader.resolve(frame, Resolution::Delivered));
+        drop(frames);
+        assert_eq!(drain(&mut reader).len(), 0);
+        assert_conserved(&reader);
+    }
+    let ordinary: Vec<u64> =
+        segments.iter().filter(|(_, bytes)| *bytes == SEGMENT_BYTES).map(|(n, _)| *n).collect();
+    assert_eq!(ordinary, [1, 3, 5], "{segments:?}");
+    assert_eq!(segment_files(dir.path()).len(), 1, "what was larger is given back");
+}
+
+#[test]
+fn a_group_larger_than_the_memory_for_segments_is_one_commit_too() {
+    let root = private_dir().unwrap();
+    let file = root.path().join("file");
+    fs::write(&file, b"in the way").unwrap();
+    let options = Options { memory_bytes_max: 2 * SEGMENT_BYTES, ..options(4) };
+    let (mut writer, mut reader) = create(&file, INSTANCE, &options).unwrap();
+    for (group, bytes) in [100, 500_000, 40_000, 40_000].into_iter().enumerate() {
+        let committed = commit(&mut writer, &[], &[(1, bytes)]).unwrap();
+        assert_eq!(committed.group, group as u64);
+        writer.publish();
+        let frames = drain(&mut reader);
+        assert_eq!(frames.len(), 1);
+        frames.iter().for_each(|frame| reader.resolve(frame, Resolution::Delivered));
+        drop(frames);
+        reader.tend();
+    }
+    assert_eq!(writer.condition().memory_bytes(), SEGMENT_BYTES, "what was larger is given back");
 }
 
 #[test]

@@ -22,6 +22,9 @@ fn operation() -> impl Strategy<Value = Operation> {
     let index = any::<prop::sample::Index>;
     prop_oneof![
         6 => batches.prop_map(Operation::Commit),
+        // Larger than a segment.
+        1 => prop::collection::vec((1u32..20, 20_000usize..30_000), 3..5)
+            .prop_map(Operation::Commit),
         6 => Just(Operation::Publish),
         1 => Just(Operation::Prepare),
         12 => Just(Operation::Next),
