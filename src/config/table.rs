@@ -68,9 +68,9 @@ options! {
         /// Share of the arena, in percent, that only records of severity WARN and above may use, so that a flood of
         /// DEBUG lines does not displace the error that explains it.
         reserve_percent: u32 = ("ring.reserve", "10", count(0, 90));
-        /// Largest record: body, key and attributes together, before compression. A larger one is refused with
-        /// `RECORD_TOO_LARGE`. At most 9/10 of `batch.bytes_max`, and with `format=json` 1/8 of
-        /// `spool.segment_bytes`.
+        /// Largest record: body, key and attributes together, before compression; a key counts 4 bytes more than it
+        /// has, an attribute 6. A larger one is refused with `RECORD_TOO_LARGE`. At most 9/10 of `batch.bytes_max`,
+        /// and with `format=json` 1/8 of `spool.segment_bytes`.
         record_bytes_max: u64 = ("record.bytes_max", "256KiB", bytes(KIB, 900_000));
     }
 

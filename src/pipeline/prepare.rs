@@ -7,6 +7,7 @@ use crate::config::SpoolStore;
 use crate::config::SpoolSync;
 use crate::pipeline::StartError;
 use crate::pipeline::slots::Slot;
+use crate::record;
 use crate::ring;
 use crate::ring::Arena;
 use crate::spool;
@@ -47,11 +48,13 @@ pub fn make_arena(
 
 /// The bounds of an arena of so many bytes.
 pub fn ring_options(settings: &Settings, bytes: u64) -> ring::Options {
+    let record_bytes_max = usize::try_from(settings.ring.record_bytes_max).unwrap_or(usize::MAX);
     ring::Options {
         bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
         threads_max: settings.ring.threads_max,
         reserve_percent: settings.ring.reserve_percent,
-        record_bytes_max: usize::try_from(settings.ring.record_bytes_max).unwrap_or(usize::MAX),
+        // The option counts what the application gave.
+        record_bytes_max: record_bytes_max.saturating_add(record::HEAD_BYTES),
     }
 }
 

@@ -68,6 +68,24 @@ impl Delivered {
     }
 }
 
+/// What is of `topic` in `dirs`, by record number, where one instance logged it all; none for a report of losses.
+pub fn texts(dirs: &[PathBuf], topic: &str) -> BTreeMap<u64, Option<Vec<u8>>> {
+    let catalogue = Catalogue::of(dirs, Some(topic)).unwrap();
+    let mut texts = BTreeMap::new();
+    let read = records::for_each(&catalogue, |record| {
+        let Owner::Ours { instance, first_record } = record.entry.owner else {
+            panic!("a foreign record")
+        };
+        let is_report = survey::loss(&record.view, instance).is_some();
+        let text = (!is_report).then(|| record.view.value.unwrap_or_default().to_vec());
+        let known = texts.insert(first_record + u64::from(record.number), text);
+        assert!(known.is_none(), "a record number of two instances");
+        Ok::<(), ReadError>(())
+    });
+    read.unwrap();
+    texts
+}
+
 /// Records of ours that arrived again, before readers drop them: as many as readers will drop.
 pub fn repeats(dirs: &[PathBuf]) -> u64 {
     account(dirs).instances.iter().map(|instance| instance.duplicates).sum()

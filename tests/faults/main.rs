@@ -39,6 +39,7 @@ mod power_cut;
 mod receiver_kill;
 mod refusals;
 mod row;
+mod sizes;
 mod syscalls;
 mod vanish;
 mod wrap;
