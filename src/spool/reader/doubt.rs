@@ -67,3 +67,69 @@ impl Doubt {
         self.unread_in.is_none() && self.unnamed.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(before: u64, doubtful: Range<u64>, records: Range<u64>) -> (u64, Vec<Range<u64>>) {
+        Ended { before, doubtful }.split(records)
+    }
+
+    #[test]
+    fn what_is_not_there_has_ended_or_is_lost_each_record_once() {
+        assert_eq!(split(0, 0..0, 10..20), (0, vec![10..20]), "nothing is known");
+        assert_eq!(split(15, 0..0, 10..20), (5, vec![15..20]));
+        assert_eq!(split(20, 0..0, 10..20), (10, vec![]));
+        assert_eq!(split(99, 12..14, 10..20), (8, vec![12..14]), "in doubt");
+        assert_eq!(split(16, 12..14, 10..20), (4, vec![12..14, 16..20]));
+        assert_eq!(split(13, 12..18, 10..20), (2, vec![12..13, 13..20]), "doubt beyond what ended");
+        assert_eq!(split(99, 0..99, 10..20), (0, vec![10..20]));
+        assert_eq!(split(99, 30..40, 10..20), (10, vec![]), "doubt elsewhere");
+        for before in 0..12 {
+            for start in 0..12 {
+                for end in start..12 {
+                    let (ended, lost) = split(before, start..end, 3..9);
+                    let mut is_lost = [false; 12];
+                    for record in lost.into_iter().flatten() {
+                        assert!(!std::mem::replace(&mut is_lost[record as usize], true), "twice");
+                    }
+                    for record in 3..9 {
+                        let expected = record >= before || (start..end).contains(&record);
+                        assert_eq!(is_lost[record as usize], expected, "{before} {start}..{end}");
+                    }
+                    assert_eq!(ended, 6 - is_lost.iter().filter(|lost| **lost).count() as u64);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn missing_records_are_in_doubt_only_where_the_disk_gave_nothing_back() {
+        let mut doubt = Doubt::default();
+        assert!(!doubt.take(&(1..2)) && doubt.is_none(), "a gap that another cause has");
+        doubt.note_unread(7);
+        assert!(!doubt.is_none(), "which records these are is still to be told");
+        assert!(doubt.take(&(5..8)) && !doubt.take(&(8..9)), "the first gap behind them");
+        assert_eq!(doubt.envelope, 5..8);
+        doubt.note_unread(9);
+        assert!(doubt.take(&(20..21)));
+        assert_eq!(doubt.envelope, 5..21, "what an adopter must not take for ended");
+    }
+
+    #[test]
+    fn records_in_doubt_are_lost_when_their_segment_is_released_and_not_before() {
+        let mut doubt = Doubt::default();
+        for (segment, records) in [(7, 5..8), (9, 20..21)] {
+            doubt.note_unread(segment);
+            assert!(doubt.take(&records));
+        }
+        assert_eq!(doubt.next_lost(6), None);
+        assert_eq!(doubt.next_lost(8), Some((7, 5..8)));
+        assert_eq!(doubt.next_lost(8), None);
+        assert!(!doubt.is_none());
+        assert_eq!(doubt.next_lost(9), Some((9, 20..21)));
+        assert!(doubt.is_none());
+        assert_eq!(doubt.envelope, 5..21, "for ever");
+    }
+}
