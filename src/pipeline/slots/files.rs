@@ -45,18 +45,27 @@ pub fn remove_unused(dir: &Path) -> io::Result<()> {
 
 /// Whether a directory holds nothing but its lock.
 pub fn is_empty_but_for_the_lock(dir: &Path) -> bool {
-    fs::read_dir(dir).is_ok_and(|entries| entries.count() <= 1)
+    let is_lock = |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|e| e.file_name() == LOCK_FILE);
+    fs::read_dir(dir).is_ok_and(|mut entries| entries.all(is_lock))
 }
 
 /// Removes a directory that holds nothing but its lock, which goes last.
 pub fn remove_empty(dir: &Path) -> io::Result<()> {
     if is_empty_but_for_the_lock(dir) {
         remove_if_there(&dir.join(LOCK_FILE))?;
-        fs::remove_dir(dir)?;
+        match fs::remove_dir(dir) {
+            // Somebody who removes what was left unfinished was faster, or is at it.
+            Err(error) if !is_gone_or_in_other_hands(&error) => return Err(error),
+            _removed_or_not_ours => {}
+        }
         // The name's own directory, where this was its last slot; else it is not empty.
         let _other_slots = dir.parent().map(fs::remove_dir);
     }
     Ok(())
+}
+
+fn is_gone_or_in_other_hands(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty)
 }
 
 /// The instances whose directories lie in `dir`.
