@@ -88,8 +88,8 @@ impl Options {
 
 /// Opens the slot of a dead process; what its rings hold is then committed slice by slice.
 ///
-/// Where damage hides which record numbers were used, or the spool is gone, the leftovers of the rings are
-/// sealed under a fresh instance, in a slot of its own.
+/// Where damage hides which record numbers were used, the spool is gone, or all of it is a copy, the leftovers of the
+/// rings are sealed under a fresh instance, in a slot of its own.
 pub struct Adopting {
     dead: Slot,
     /// None where there is none: its owner died while it made it, or somebody removed the files.
@@ -129,13 +129,17 @@ impl Adopting {
         let Some(mut leftovers) = Leftovers::open(&dead, &positions, options, clock)? else {
             return Ok(Self { dead, spool, leftovers: None, fresh: None });
         };
+        let is_copy = leftovers.consumer.arena().is_copy();
         // What was in memory alone died with its process, and so did the numbers that it used; what had ended by then
-        // is no loss.
-        if let Some((_, reader)) = &mut spool {
+        // is no loss. Of a copy nobody knows what the original did not lose.
+        if let Some((_, reader)) = &mut spool
+            && !is_copy
+        {
             reader.expect_ended(leftovers.ended.clone());
             reader.expect_records_through(leftovers.numbered.min(COUNT_MAX));
         }
-        let start = start.filter(|(_, next_record)| *next_record >= leftovers.numbered);
+        // The owner of an original may have gone on, and given the numbers behind its copy to other records.
+        let start = start.filter(|(_, next_record)| *next_record >= leftovers.numbered && !is_copy);
         let fresh = match start {
             Some((number, first_record)) => {
                 (leftovers.number, leftovers.first_record) = (number, first_record);

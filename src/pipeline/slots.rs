@@ -318,6 +318,7 @@ impl Slot {
             remove_empty(&self.ring_dir)?;
         }
         remove_if_there(&self.spool_dir.join(SLOT_FILE))?;
+        crash_point(Point::SlotEmptied);
         remove_empty(&self.spool_dir)
     }
 }

@@ -3,7 +3,6 @@
 //! Owns who may touch which word (see `ring::layout`) and the pool of free chunks. Shared by all producers
 //! and the consumer through an `Arc`; what outlives a crash is in the mapping, the rest in private memory.
 
-use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU32;
@@ -25,7 +24,10 @@ use crate::ring::pool::ChunkPool;
 use crate::ring::position::Word;
 use crate::ring::producer::Refusal;
 use crate::ring::raw::Memory;
+use crate::sys::file_id::FileId;
 use crate::sys::mapping::Mapping;
+
+mod header;
 
 /// How an arena is cut.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +38,7 @@ pub struct Options {
     pub threads_max: u32,
     /// Percent of the chunks kept for severity WARN and above.
     pub reserve_percent: u32,
-    /// Largest record, in bytes of body, key and attributes together.
+    /// Largest record, in bytes of it as it is encoded.
     pub record_bytes_max: usize,
 }
 
@@ -68,6 +70,7 @@ pub struct Arena {
     /// Rings `0..rings_used` have been claimed at least once.
     rings_used: AtomicU32,
     is_closed: AtomicBool,
+    is_copy: bool,
     consumer_sleeps: AtomicBool,
     consumer_thread: OnceLock<Thread>,
 }
@@ -84,11 +87,13 @@ impl Arena {
     pub fn layout(options: &Options, instance: InstanceId) -> Description {
         let chunks = u32::try_from(options.bytes / layout::CHUNK_BYTES).unwrap_or(u32::MAX);
         let chunk_count = chunks.max(CHUNKS_MIN);
-        Description { instance, ring_count: options.threads_max, chunk_count }
+        let file = FileId::default();
+        Description { instance, ring_count: options.threads_max, chunk_count, file }
     }
 
     /// Makes an arena in `mapping`, which is zeroed and has [`Description::arena_bytes`] bytes.
     pub fn create(mapping: Mapping, description: Description, options: &Options) -> Self {
+        let description = Description { file: mapping.file_id(), ..description };
         let arena = Self::over(Memory::new(mapping), description, options);
         arena.memory.write(layout::DESCRIPTION_AT, &description.encode());
         arena.memory.word(layout::MAGIC_AT).store_release(layout::MAGIC);
@@ -97,6 +102,7 @@ impl Arena {
 
     /// Opens the arena of a dead process for reading what it left. Nothing in it is trusted.
     pub fn open(mapping: Mapping, options: &Options) -> Result<Self, OpenError> {
+        let file = mapping.file_id();
         let memory = Memory::new(mapping);
         if memory.len() < layout::HEADER_BYTES
             || memory.word(layout::MAGIC_AT).load_acquire() != layout::MAGIC
@@ -113,7 +119,8 @@ impl Arena {
         if expected > actual {
             return Err(OpenError::Truncated { expected, actual });
         }
-        let arena = Self::over(memory, description, options);
+        let mut arena = Self::over(memory, description, options);
+        arena.is_copy = description.file != file;
         // Relaxed: no other thread has the arena yet.
         arena.rings_used.store(description.ring_count, Ordering::Relaxed);
         Ok(arena)
@@ -131,6 +138,7 @@ impl Arena {
             unchecked_bytes_max: AtomicUsize::new(options.record_bytes_max),
             rings_used: AtomicU32::new(0),
             is_closed: AtomicBool::new(false),
+            is_copy: false,
             consumer_sleeps: AtomicBool::new(false),
             consumer_thread: OnceLock::new(),
         }
@@ -139,6 +147,11 @@ impl Arena {
     /// Whose arena it is.
     pub fn instance(&self) -> InstanceId {
         self.description.instance
+    }
+
+    /// Whether it was opened in another file than its owner made: then the owner may have gone on in that one.
+    pub fn is_copy(&self) -> bool {
+        self.is_copy
     }
 
     /// Bytes of the mapping.
@@ -178,57 +191,6 @@ impl Arena {
                 String::from_utf8(name).unwrap_or_default()
             })
             .collect()
-    }
-
-    /// Records below `next_record` have their numbers; only the consumer calls it, before it releases their space.
-    pub fn store_numbered(&self, next_record: u64) {
-        self.memory.word(layout::NUMBERED_AT).store_release(next_record);
-    }
-
-    /// Records below this were numbered, whether the spool still has them or not.
-    pub fn numbered(&self) -> u64 {
-        self.memory.word(layout::NUMBERED_AT).load_acquire()
-    }
-
-    /// Records below `record` have ended, but maybe those of `doubtful`, which only grows; only the sender calls it.
-    pub fn store_ended(&self, record: u64, doubtful: Range<u64>) {
-        // The first range is empty until its end is there, and nothing of a range is below `record` before both are.
-        self.memory.word(layout::DOUBTFUL_AT).store_release(doubtful.start);
-        self.memory.word(layout::DOUBTFUL_AT + 8).store_release(doubtful.end);
-        self.memory.word(layout::ENDED_AT).store_release(record);
-    }
-
-    /// Records below this were delivered, or given up with their loss reported; and among them, those that may not.
-    pub fn ended(&self) -> (u64, Range<u64>) {
-        let word = |at| self.memory.word(at).load_acquire();
-        let before = word(layout::ENDED_AT);
-        (before, word(layout::DOUBTFUL_AT)..word(layout::DOUBTFUL_AT + 8))
-    }
-
-    /// Stores a time anchor for recovery; only the consumer calls it.
-    pub fn store_time_anchor(&self, anchor: TimeAnchor) {
-        let word = |slot: usize, index: usize| {
-            self.memory
-                .word(layout::CALIBRATION_AT + (slot * layout::CALIBRATION_WORDS + index) * 8)
-        };
-        let generations = [word(0, 0).load_own(), word(1, 0).load_own()];
-        let older = usize::from(generations[0] > generations[1]);
-        word(older, 0).store_release(0);
-        for (index, value) in anchor.into_iter().enumerate() {
-            word(older, index + 1).store_release(value);
-        }
-        word(older, 0).store_release(generations[0].max(generations[1]) + 1);
-    }
-
-    /// The newest time anchor; all zero where none was stored.
-    pub fn time_anchor(&self) -> TimeAnchor {
-        let word = |slot: usize, index: usize| {
-            self.memory
-                .word(layout::CALIBRATION_AT + (slot * layout::CALIBRATION_WORDS + index) * 8)
-                .load_acquire()
-        };
-        let newest = usize::from(word(1, 0) > word(0, 0));
-        [word(newest, 1), word(newest, 2), word(newest, 3)]
     }
 
     /// Records refused so far for `reason`, over all rings.

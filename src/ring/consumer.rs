@@ -74,6 +74,11 @@ impl Consumer {
         consumer
     }
 
+    /// The arena that it reads.
+    pub fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
     /// Appends published records to `slice` until it is full; true where more is waiting.
     pub fn drain(&mut self, slice: &mut Slice, limits: Limits) -> bool {
         self.grow();

@@ -7,11 +7,12 @@
 
 use crate::ids::InstanceId;
 use crate::ids::RingId;
+use crate::sys::file_id::FileId;
 
 /// First eight bytes of an arena.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"LDRING01");
 /// Version of this layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Bytes of the arena header.
 pub const HEADER_BYTES: usize = 4096;
@@ -132,16 +133,19 @@ pub struct Description {
     pub ring_count: u32,
     /// Chunks behind the directory.
     pub chunk_count: u32,
+    /// The file that it was made in: in any other one it is a copy.
+    pub file: FileId,
 }
 
 impl Description {
-    /// The description as it lies in the header: checksum, version, instance, counts, zero.
+    /// The description as it lies in the header: checksum, version, instance, counts, file.
     pub fn encode(&self) -> [u8; DESCRIPTION_BYTES] {
         let mut bytes = [0; DESCRIPTION_BYTES];
         bytes[4..8].copy_from_slice(&VERSION.to_le_bytes());
         bytes[8..24].copy_from_slice(&self.instance.0);
         bytes[24..28].copy_from_slice(&self.ring_count.to_le_bytes());
         bytes[28..32].copy_from_slice(&self.chunk_count.to_le_bytes());
+        bytes[32..48].copy_from_slice(&self.file.0);
         let sum = fold(&bytes[4..]);
         bytes[..4].copy_from_slice(&sum.to_le_bytes());
         bytes
@@ -155,9 +159,11 @@ impl Description {
         if word(0) != fold(&bytes[4..]) || word(4) != VERSION {
             return None;
         }
-        let mut instance = [0; 16];
+        let (mut instance, mut file) = ([0; 16], [0; 16]);
         instance.copy_from_slice(&bytes[8..24]);
-        Some(Self { instance: InstanceId(instance), ring_count: word(24), chunk_count: word(28) })
+        file.copy_from_slice(&bytes[32..48]);
+        let (instance, file) = (InstanceId(instance), FileId(file));
+        Some(Self { instance, ring_count: word(24), chunk_count: word(28), file })
     }
 
     /// Offset of a ring's entry.
@@ -197,20 +203,21 @@ mod tests {
 
     #[test]
     fn golden_description() {
-        let description =
-            Description { instance: InstanceId([0x11; 16]), ring_count: 2, chunk_count: 3 };
+        let (instance, file) = (InstanceId([0x11; 16]), FileId([0x22; 16]));
+        let description = Description { instance, ring_count: 2, chunk_count: 3, file };
         let bytes = description.encode();
         assert_eq!(Description::decode(&bytes), Some(description));
         let mut expected = [0u8; DESCRIPTION_BYTES];
         expected[..4].copy_from_slice(&bytes[..4]);
-        expected[4] = 1;
+        expected[4] = 2;
         expected[8..24].fill(0x11);
         expected[24] = 2;
         expected[28] = 3;
+        expected[32..].fill(0x22);
         assert_eq!(bytes, expected);
         assert_eq!(description.chunks_at(), 24_576);
         assert_eq!(description.arena_bytes(), 24_576 + 3 * 16_384);
-        for at in 0..32 {
+        for at in 0..DESCRIPTION_BYTES {
             let mut damaged = bytes;
             damaged[at] ^= 1;
             assert_eq!(Description::decode(&damaged), None, "byte {at}");

@@ -74,6 +74,8 @@ named! {
         ArenaRemoved = "arena_removed",
         /// The spool's files of a drained slot are removed.
         SpoolRemoved = "spool_removed",
+        /// So is the file that says whose slot it was: its directory holds nothing but the lock.
+        SlotEmptied = "slot_emptied",
     }
 }
 

@@ -33,6 +33,7 @@ use memmap2::MmapRaw;
 use crate::sys::allocate::create_allocated;
 use crate::sys::allocate::discard;
 use crate::sys::file::open_own_file;
+use crate::sys::file_id::FileId;
 use crate::sys::guard::Guarded;
 
 /// A readable and writable mapping; unmapped when dropped. The file stays.
@@ -41,6 +42,7 @@ pub struct Mapping {
     // Before the map: given up first.
     guarded: Guarded,
     map: MmapRaw,
+    file_id: FileId,
 }
 
 impl Mapping {
@@ -80,12 +82,18 @@ impl Mapping {
     /// What `mmap` says; `InvalidInput` for zero bytes.
     pub fn anonymous(bytes: u64) -> io::Result<Mapping> {
         let map = MmapOptions::new().len(mappable(bytes)?).map_anon()?;
-        Ok(Mapping { guarded: Guarded::default(), map: map.into() })
+        Ok(Mapping { guarded: Guarded::default(), map: map.into(), file_id: FileId::default() })
     }
 
     fn of_file(file: &File, bytes: u64) -> io::Result<Mapping> {
         let map = MmapOptions::new().len(mappable(bytes)?).map_raw(file)?;
-        Ok(Mapping { guarded: Guarded::new(map.as_ptr(), map.len()), map })
+        let file_id = FileId::of(&file.metadata()?);
+        Ok(Mapping { guarded: Guarded::new(map.as_ptr(), map.len()), map, file_id })
+    }
+
+    /// Which file it is of.
+    pub fn file_id(&self) -> FileId {
+        self.file_id
     }
 
     /// Whether a fault was met behind it, see [`guard`](crate::sys::guard): parts of it are zeros then, and

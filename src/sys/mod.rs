@@ -8,6 +8,7 @@ pub mod allocate;
 pub mod append;
 pub mod faults;
 pub mod file;
+pub mod file_id;
 pub mod fork;
 pub mod guard;
 pub mod lock;

@@ -57,7 +57,8 @@ fn way(point: Point) -> Way {
         | Point::SlotAdopted
         | Point::LeftoversCommitted
         | Point::ArenaRemoved
-        | Point::SpoolRemoved => Way::Adopting,
+        | Point::SpoolRemoved
+        | Point::SlotEmptied => Way::Adopting,
         Point::SegmentRemoved => Way::Draining,
         Point::SegmentCopied => Way::Elsewhere,
     }
@@ -125,16 +126,9 @@ fn crash_at(point: Point, run: u64, random: &mut Random) -> (Tally, u64) {
         }
         accepted.push(application.kill());
     }
-    let mut stats = site.drain(&url);
-    // A slot that the first heir found in the making or the unmaking is the next one's to remove.
-    wait::until(&format!("nothing is left behind at {}", point.name()), || {
-        let is_clean =
-            [site.slots(&site.ring_dir()), site.slots(&dir)].iter().all(|slots| slots.is_empty());
-        if !is_clean {
-            stats = site.drain(&url);
-        }
-        is_clean
-    });
+    let stats = site.drain(&url);
+    let left = [site.slots(&site.ring_dir()), site.slots(&dir)];
+    assert!(left.concat().is_empty(), "left behind at {}: {left:?}", point.name());
     let verdict = Delivered::read(&dirs, "steps").judge(&accepted, 0);
     verdict.assert_clean(&format!("{} run {run}, store {store}, {stats:?}", point.name()));
     delivered::assert_accounted(&dirs);
