@@ -201,6 +201,9 @@ pub struct Snapshot {
     pub arena_used_percent: u8,
     /// Whether the rings are in private memory, which does not survive a crash.
     pub arena_is_private: bool,
+    /// Whether the arena's file was taken away (truncated) in use. What was in the rings is lost, and nobody knows how
+    /// much that was; from then on records are refused as closed.
+    pub arena_is_lost: bool,
     /// How the spool's files are written: `mmap` or `file`, see `spool.store`.
     pub spool_store: &'static str,
     /// Whether new batches are kept in memory alone, because the disk refuses files.

@@ -85,6 +85,8 @@ pub struct Batcher {
     next_ticket: u64,
     next_record: u64,
     last_batch: Option<u64>,
+    /// Names of the streams, as the arena had them last.
+    topics: Vec<String>,
     /// Groups committed so far; their tickets have the numbers below.
     committed_tickets: u64,
     served: u64,
@@ -140,6 +142,7 @@ impl Batcher {
             next_ticket: 0,
             next_record: 0,
             last_batch: None,
+            topics: Vec::new(),
             committed_tickets: 0,
             served: 0,
             flush: None,
@@ -152,6 +155,7 @@ impl Batcher {
     /// To be called first, by the thread that will call [`Batcher::step`].
     pub fn begin(&mut self) {
         self.arena.set_consumer_thread(std::thread::current());
+        self.note_topics();
         self.workers.begin();
     }
 
@@ -290,12 +294,18 @@ impl Batcher {
         committed
     }
 
+    fn note_topics(&mut self) {
+        let topics = self.arena.streams();
+        if !self.arena.is_lost() {
+            self.topics = topics;
+        }
+    }
+
     /// Commits one group; false where the spool has no room and the group waits.
     fn commit(&mut self, group: SealedGroup) -> bool {
+        self.note_topics();
         let counters = &self.links.counters.batch;
-        let topics = self.arena.streams();
-        let outcome = commit(&mut self.writer, &group, &topics);
-        match outcome {
+        match commit(&mut self.writer, &group, &self.topics) {
             Ok(()) => self.pressure.note_committed(),
             Err(error) => {
                 // The records stay where they are; the rings fill, and `ring.full` decides.

@@ -342,6 +342,7 @@ impl Pipeline {
             arena_bytes: arena.bytes() as u64,
             arena_used_percent: (arena.used_share() * 100.0) as u8,
             arena_is_private: self.arena_is_private,
+            arena_is_lost: self.registry.arena().is_lost(),
             spool_store: self.spool.0.name(),
             spool_memory_mode: self.spool.1.is_memory_mode(),
             spool_memory_entries: self.spool.1.memory_entries(),

@@ -64,9 +64,10 @@ impl Pressure {
         self.policy == SpoolFull::DropOldest
     }
 
-    /// Tells the writer what others use, the rings whom to admit. Looks at the disk only where a segment is
-    /// to be allocated next.
+    /// Tells the writer what others use, the rings whom to admit: nobody where their file is gone. Looks at the disk
+    /// only where a segment is to be allocated next.
     pub fn look(&mut self, writer: &mut spool::Writer, is_blocked: bool) {
+        self.arena.close_if_lost();
         if writer.will_allocate() {
             writer.set_other_bytes(self.roots.bytes_beside(self.arena.instance()));
         }

@@ -244,6 +244,19 @@ impl Arena {
         self.is_closed.store(true, Ordering::Release);
     }
 
+    /// Whether its file was taken away: then its words are not to be believed any more, and what is accepted may go
+    /// nowhere.
+    pub fn is_lost(&self) -> bool {
+        self.memory.is_dead()
+    }
+
+    /// Closes it where it is lost: better a refusal that says so than a record that nobody will find.
+    pub fn close_if_lost(&self) {
+        if self.is_lost() {
+            self.close();
+        }
+    }
+
     /// Whether [`Arena::close`] was called.
     #[inline(always)]
     pub(super) fn is_closed(&self) -> bool {

@@ -103,7 +103,14 @@ impl Consumer {
                     bytes: limits.bytes.min(slice.bytes() + TURN_BYTES),
                     records: limits.records,
                 };
-                if self.drain_ring(ring, tail, slice, room).is_err() {
+                let known = slice.len_and_records();
+                let mut drained = self.drain_ring(ring, tail, slice, room);
+                if self.arena.is_lost() {
+                    // Some of what was copied may be zeros by now.
+                    slice.truncate(known);
+                    drained = Err(Damaged);
+                }
+                if drained.is_err() {
                     let at = self.reads[ring.0 as usize].position;
                     slice.damaged_bytes += tail - at;
                     self.reads[ring.0 as usize].position = tail;

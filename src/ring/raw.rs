@@ -35,6 +35,11 @@ impl Memory {
         self.bytes
     }
 
+    /// Whether parts of it are zeros now, behind which there is no file any more.
+    pub(super) fn is_dead(&self) -> bool {
+        self.mapping.is_dead()
+    }
+
     pub(super) fn populate(&self, at: usize, bytes: usize) {
         // Only a hint: where it fails, the first store takes the page fault, as it would anyway.
         let _faults_later = self.mapping.populate(at..at + bytes);

@@ -26,6 +26,20 @@ impl Slice {
         self.damaged_bytes = 0;
     }
 
+    /// What there is, for [`Slice::truncate`].
+    pub(super) fn len_and_records(&self) -> (usize, u32) {
+        (self.bytes.len(), self.records)
+    }
+
+    /// Forgets what was appended since; the positions stay.
+    pub(super) fn truncate(&mut self, (bytes, records): (usize, u32)) {
+        self.bytes.truncate(bytes);
+        self.records = records;
+        if records == 0 {
+            self.oldest_ticks = None;
+        }
+    }
+
     /// Appends a record of our own, that came through no ring.
     pub fn push(&mut self, record: &Record<'_>) {
         let bytes = record.encoded_bytes();

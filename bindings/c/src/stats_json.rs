@@ -34,6 +34,7 @@ pub(crate) fn write(snapshot: &Snapshot, panics_caught: u64) -> String {
     object.number("arena_bytes", snapshot.arena_bytes);
     object.number("arena_used_percent", u64::from(snapshot.arena_used_percent));
     object.boolean("arena_is_private", snapshot.arena_is_private);
+    object.boolean("arena_is_lost", snapshot.arena_is_lost);
     object.text("spool_store", snapshot.spool_store);
     object.boolean("spool_memory_mode", snapshot.spool_memory_mode);
     object.number("spool_memory_entries", snapshot.spool_memory_entries);

@@ -37,6 +37,7 @@ pub(crate) fn dictionary<'py>(
         figures.set_item(name, value)?;
     }
     figures.set_item("arena_is_private", snapshot.arena_is_private)?;
+    figures.set_item("arena_is_lost", snapshot.arena_is_lost)?;
     figures.set_item("refused", reasons(py, &snapshot.refused)?)?;
     figures.set_item("dropped", reasons(py, &sender.dropped)?)?;
     let receivers = sender.receivers.iter().map(|of| receiver(py, of));
