@@ -17,6 +17,7 @@
 //! Invariants: a refused value changes nothing; [`Settings`] exist only checked; what is set does
 //! not depend on the order of calls between sources, only within one.
 
+mod accepted;
 mod check;
 mod choices;
 mod error;

@@ -6,6 +6,20 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::accepted::CLIENT_ID;
+use crate::config::accepted::COMMAND;
+use crate::config::accepted::NAME;
+use crate::config::accepted::SERVER_NAME;
+use crate::config::accepted::TOPIC;
+use crate::config::accepted::USERNAME;
+use crate::config::accepted::VARIABLE;
+use crate::config::accepted::ZOOKEEPER_PATH;
+use crate::config::accepted::bytes;
+use crate::config::accepted::choice;
+use crate::config::accepted::count;
+use crate::config::accepted::duration;
+use crate::config::accepted::micros;
+use crate::config::accepted::range;
 use crate::config::choices::Acks;
 use crate::config::choices::Codec;
 use crate::config::choices::Discovery;
@@ -322,79 +336,4 @@ options! {
         /// everybody on the way can read it.
         insecure_cleartext: bool = ("sasl.insecure_cleartext", "false", Accepts::of(Kind::Flag));
     }
-}
-
-const NAME: Accepts =
-    Accepts::of(Kind::Text("1 to 64 of A-Z, a-z, 0-9, `.`, `_`, `-`; not `.` or `..`", |text| {
-        is_word(text, 64)
-    }));
-
-/// The rule of Kafka's `Topic.validate`.
-pub(super) const TOPIC: Accepts =
-    Accepts::of(Kind::Text("1 to 249 of A-Z, a-z, 0-9, `.`, `_`, `-`; not `.` or `..`", |text| {
-        is_word(text, 249)
-    }));
-
-const CLIENT_ID: Accepts = Accepts::of(Kind::Text("1 to 128 printable ASCII characters", |text| {
-    (1..=128).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
-}));
-
-const SERVER_NAME: Kind = Kind::Text("a DNS name or an IP address", |text| {
-    let legal =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':');
-    (1..=253).contains(&text.len()) && text.bytes().all(legal)
-});
-
-const USERNAME: Kind = Kind::Text("1 to 255 bytes without control characters", |text| {
-    (1..=255).contains(&text.len()) && !text.contains(char::is_control)
-});
-
-const VARIABLE: Kind = Kind::Text("1 to 128 of A-Z, a-z, 0-9, `_`", |text| {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    (1..=128).contains(&text.len()) && text.bytes().all(legal)
-});
-
-const COMMAND: Kind = Kind::Text("1 to 4096 bytes without NUL", |text| {
-    (1..=4096).contains(&text.len()) && !text.contains('\0')
-});
-
-const ZOOKEEPER_PATH: Accepts = Accepts::of(Kind::Text(
-    "an absolute path of at most 1024 bytes, without an end slash",
-    |text| {
-        let is_plain = |name: &str| !matches!(name, "" | "." | "..") && !name.contains('\0');
-        text.len() <= 1024
-            && text.strip_prefix('/').is_some_and(|path| path.split('/').all(is_plain))
-    },
-));
-
-fn is_word(text: &str, length_max: usize) -> bool {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    let length = 1..=length_max;
-    length.contains(&text.len()) && text.bytes().all(legal) && !matches!(text, "." | "..")
-}
-
-const fn bytes(min: u64, max: u64) -> Accepts {
-    Accepts::of(Kind::Bytes(min, max))
-}
-
-const fn count(min: u64, max: u64) -> Accepts {
-    Accepts::of(Kind::Count(min, max))
-}
-
-const fn choice(words: &'static [&'static str]) -> Accepts {
-    Accepts::of(Kind::Choice(words))
-}
-
-/// In milliseconds.
-const fn duration(min: u64, max: u64) -> Accepts {
-    micros(min * 1_000, max * 1_000)
-}
-
-const fn micros(min: u64, max: u64) -> Accepts {
-    Accepts::of(range(min, max))
-}
-
-/// In microseconds.
-const fn range(min: u64, max: u64) -> Kind {
-    Kind::Duration(Duration::from_micros(min), Duration::from_micros(max))
 }
