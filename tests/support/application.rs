@@ -115,8 +115,13 @@ impl Application {
 
     /// Lets it log no more, close and end; what it had accepted.
     pub fn stop(self) -> Accepted {
-        self.witness.store(STOP_SLOT, 1);
+        self.ask_to_stop();
         self.finish()
+    }
+
+    /// Lets it log no more, close and end.
+    pub fn ask_to_stop(&self) {
+        self.witness.store(STOP_SLOT, 1);
     }
 
     /// Waits until it has closed its client and ended; what it had accepted.
