@@ -12,7 +12,7 @@ export FUZZ_SECONDS SOAK_SECONDS
 
 CHECKS := peers fmt clippy unit faults faults-absent header-drift c-package python java doctest docs loom fuzz-smoke miri
 
-.PHONY: help demo test soak bench docs-generate $(CHECKS)
+.PHONY: help demo test soak bench bench-bindings docs-generate $(CHECKS)
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ soak: ## all suites with large counts (2 h), then all tests again and again, and
 
 bench: ## the benches, and the comparison with rival libraries
 	@.ci/bench
+
+bench-bindings: ## the table of what the bindings cost, with its limits
+	@.ci/bench-bindings
 
 docs-generate: ## rewrite docs/configuration.md from the option table
 	LOGDRIVE_DOCS_WRITE=1 cargo test --test configuration_docs

@@ -312,7 +312,8 @@ typedef struct logdrive_callsite {
 
 /**
  * What happened so far. Exact at rest, after a flush that returned LOGDRIVE_OK:
- * accepted = delivered + unconfirmed + dropped + damaged + stored.
+ * accepted = delivered + unconfirmed + dropped + damaged + stored. The instance, as `logdrive verify --expect`
+ * wants it, is in the JSON.
  */
 typedef struct logdrive_stats {
   /**

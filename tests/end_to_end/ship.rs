@@ -17,6 +17,7 @@ use crate::support::site::Site;
 use crate::support::site::assert_same_lines;
 use crate::support::site::bytes_below;
 use crate::support::site::cat_lines;
+use crate::support::site::run;
 use crate::support::site::verify;
 use crate::support::wait;
 
@@ -127,6 +128,14 @@ fn files_survive_the_kill_of_a_receiver() {
     let (code, summary) = shipping.finish();
     assert_eq!(code, Some(0), "{summary}");
     assert_eq!(field(&summary, "delivered"), expected.len() as u64, "{summary}");
+    // Its own figures are what `verify` can be told to expect: the end is known, and one record more is missed.
+    let (_, instances) = summary.split_once("\"instances\":{\"").unwrap();
+    let instance = &instances[..32];
+    let accepted = field(&summary, "accepted");
+    for (expect, code) in [(accepted, Some(0)), (accepted + 1, Some(1))] {
+        let expect = format!("--expect={instance}:{expect}");
+        assert_eq!(run("verify", &dirs, &[&expect]).0, code, "{expect}");
+    }
     // One process logged them all, so `cat` gives them back in the order in which they were read.
     assert_same_lines(&cat_lines(&dirs), &expected);
     println!("{}", verify(&dirs));

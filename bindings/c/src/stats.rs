@@ -13,7 +13,8 @@ use crate::handles::ClientHandle;
 use crate::stats_json;
 
 /// What happened so far. Exact at rest, after a flush that returned LOGDRIVE_OK:
-/// accepted = delivered + unconfirmed + dropped + damaged + stored.
+/// accepted = delivered + unconfirmed + dropped + damaged + stored. The instance, as `logdrive verify --expect`
+/// wants it, is in the JSON.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub struct Stats {

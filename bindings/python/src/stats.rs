@@ -13,6 +13,7 @@ pub(crate) fn dictionary<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let sender = &snapshot.sender;
     let figures = PyDict::new(py);
+    figures.set_item("instance", &snapshot.instance)?;
     for (name, value) in [
         ("accepted", snapshot.accepted),
         ("delivered", sender.delivered),

@@ -85,10 +85,10 @@ class Receiver:
         )
         return self.messages(topic)
 
-    def verified(self) -> dict:
+    def verified(self, *arguments: str) -> dict:
         """The verdict of `logdrive verify`: nothing damaged, nothing missing."""
         output = subprocess.run(
-            [BINARY, "verify", "--json", str(self.folder)],
+            [BINARY, "verify", "--json", *arguments, str(self.folder)],
             capture_output=True,
             text=True,
             timeout=PATIENCE_SECONDS,

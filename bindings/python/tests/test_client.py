@@ -71,7 +71,7 @@ def test_streams_are_topics_and_keys_are_keys(client, receiver):
 
 def test_stats_tell_what_happened(client, receiver):
     before = client.stats()
-    assert before["accepted"] == 0 and before["receivers"] == []
+    assert before["accepted"] == 0 and before["receivers"] == [] and before["instance"] == ""
     for number in range(100):
         client.info(f"line {number}")
     assert client.flush(30)
@@ -80,6 +80,9 @@ def test_stats_tell_what_happened(client, receiver):
     assert stats["stored"] == 0 and stats["dropped"] == {} and stats["refused"] == {}
     assert stats["receivers"][0]["address"] == receiver.address
     assert stats["arena_is_private"] is False
+    receiver.verified("--expect", f"{stats['instance']}:100")
+    with pytest.raises(AssertionError, match=stats["instance"]):
+        receiver.verified("--expect", f"{stats['instance']}:101")
 
 
 def test_a_with_block_closes_and_what_comes_later_is_refused(receiver):

@@ -11,6 +11,8 @@ use crate::json;
 /// The figures of one client's run, or of several one after the other.
 #[derive(Default)]
 pub struct Summary {
+    /// Who logged, and how many records: what `verify --expect` wants. Without those that logged nothing.
+    instances: Vec<(String, u64)>,
     /// Records that were accepted from the input, and our own reports of losses.
     pub accepted: u64,
     /// Records acknowledged, of this run and of adopted ones.
@@ -41,7 +43,9 @@ impl Summary {
         if sender.adopted_dropped > 0 {
             dropped.push(("earlier_run", sender.adopted_dropped));
         }
+        let instances = (stats.accepted > 0).then(|| (stats.instance.clone(), stats.accepted));
         Self {
+            instances: instances.into_iter().collect(),
             accepted: stats.accepted,
             delivered: sender.delivered + sender.adopted_delivered,
             adopted_delivered: sender.adopted_delivered,
@@ -61,6 +65,7 @@ impl Summary {
 
     /// Adds the run that came next.
     pub fn add(&mut self, next: Summary) {
+        self.instances.extend(next.instances);
         self.accepted += next.accepted;
         self.delivered += next.delivered;
         self.adopted_delivered += next.adopted_delivered;
@@ -158,8 +163,13 @@ impl Summary {
             ",\"damaged\":{damaged},\"loss_reports\":{loss_reports},\
              \"spool_errors\":{spool_errors},\"stored\":{stored},\
              \"bytes_in\":{bytes_in},\"bytes_wire\":{bytes_wire},\"seconds\":{seconds:.3},\
-             \"receivers\":["
+             \"instances\":{{"
         );
+        for (index, (instance, accepted)) in self.instances.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            let _infallible = write!(out, "{comma}\"{instance}\":{accepted}");
+        }
+        out.push_str("},\"receivers\":[");
         for (index, receiver) in self.receivers.iter().enumerate() {
             out.push_str(if index > 0 { ",{\"address\":" } else { "{\"address\":" });
             json::string(&mut out, &receiver.address);
@@ -213,7 +223,8 @@ mod tests {
             records,
             ..ReceiverStats::default()
         };
-        let summary = |address, reason, count| Summary {
+        let summary = |address: &str, reason, count| Summary {
+            instances: vec![(format!("i{count}"), count)],
             delivered: count,
             dropped: vec![(reason, count)],
             receivers: vec![receiver(address, count)],
@@ -230,6 +241,7 @@ mod tests {
         assert_eq!(sum.receivers, [receiver("a", 5), receiver("b", 2)]);
         assert!(matches!(sum.outcome(), Outcome::Bad));
         assert!(sum.json().contains("\"dropped\":{\"quota\":5,\"rejected\":2}"), "{}", sum.json());
+        assert!(sum.json().contains(r#""instances":{"i1":1,"i2":2,"i4":4}"#), "{}", sum.json());
         assert!(sum.text().starts_with("7 records delivered, 0 stored"), "{}", sum.text());
     }
 }

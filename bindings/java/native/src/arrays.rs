@@ -44,7 +44,7 @@ impl Environment {
         }
         if bytes > STACK_BYTES {
             // SAFETY: passed on.
-            return unsafe { self.with_many_bytes(array, offset, length, body) };
+            return body(&unsafe { self.many_bytes(array, offset, length) });
         }
         let mut room = [const { MaybeUninit::<u8>::uninit() }; STACK_BYTES];
         // SAFETY: `room` has as many bytes, and the array is the caller's promise.
@@ -56,17 +56,11 @@ impl Environment {
     /// # Safety
     /// As [`Environment::with_bytes`]; `length` is not negative.
     #[cold]
-    unsafe fn with_many_bytes<T>(
-        self,
-        array: jbyteArray,
-        offset: jint,
-        length: jint,
-        body: impl FnOnce(&[u8]) -> Result<T, Code>,
-    ) -> Result<T, Code> {
+    unsafe fn many_bytes(self, array: jbyteArray, offset: jint, length: jint) -> Vec<u8> {
         let mut room = vec![0; length as usize];
         // SAFETY: `room` has as many bytes, and the array is the caller's promise.
         unsafe { self.copy_out(array, offset, length, room.as_mut_ptr()) };
-        body(&room)
+        room
     }
 
     /// # Safety

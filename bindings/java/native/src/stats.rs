@@ -1,4 +1,4 @@
-//! Figures, as lines of a name and a number.
+//! Figures, as lines of a name and a number, behind one with the instance.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use logdrive_bindings::guard;
 use crate::arrays::Environment;
 use crate::handles;
 
-/// The figures as `name number` lines; null where the client is closed, or after a panic.
+/// The instance as a line, then the figures as `name number` lines; null where the client is closed, or after a panic.
 ///
 /// # Safety
 /// Called by the JVM.
@@ -33,7 +33,7 @@ pub unsafe extern "system" fn Java_io_logdrive_Native_stats(
 /// Names are those of docs/configuration.md's sibling, the C binding's JSON; reasons and receivers follow a dot.
 fn lines(snapshot: &Snapshot) -> String {
     let sender = &snapshot.sender;
-    let mut text = String::new();
+    let mut text = format!("{}\n", snapshot.instance);
     let mut line = |name: &str, value: u64| {
         // Writing to a string cannot fail.
         let _infallible = writeln!(text, "{name} {value}");
@@ -82,13 +82,15 @@ mod tests {
 
     #[test]
     fn figures_reasons_and_receivers_are_lines() {
-        let mut snapshot = Snapshot { accepted: 7, ..Snapshot::default() };
+        let instance = "00ff".repeat(8);
+        let mut snapshot = Snapshot { instance, accepted: 7, ..Snapshot::default() };
         snapshot.refused = vec![("ring_full", 2)];
         let address = "[::1]:9092".to_owned();
         let receiver =
             ReceiverStats { address, is_connected: true, records: 5, ..Default::default() };
         snapshot.sender.receivers = vec![receiver];
         let text = lines(&snapshot);
+        assert!(text.starts_with("00ff00ff00ff00ff00ff00ff00ff00ff\naccepted 7\n"), "{text}");
         for expected in [
             "accepted 7\nrefused 2\n",
             "receivers_connected 1\n",

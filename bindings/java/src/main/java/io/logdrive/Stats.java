@@ -10,17 +10,27 @@ import java.util.Map;
  * delivered + unconfirmed + dropped + damaged + stored}, where adopted records are those of earlier runs.
  */
 public final class Stats {
+  private final String instance;
   private final Map<String, Long> values;
 
-  Stats(byte[] lines) {
+  /** The instance as the first line, then a name and a number on each. */
+  Stats(byte[] text) {
+    String[] lines = new String(text, StandardCharsets.UTF_8).split("\n");
     Map<String, Long> found = new LinkedHashMap<>();
-    for (String line : new String(lines, StandardCharsets.UTF_8).split("\n")) {
-      int space = line.lastIndexOf(' ');
-      if (space > 0) {
-        found.put(line.substring(0, space), Long.parseUnsignedLong(line.substring(space + 1)));
-      }
+    for (int at = 1; at < lines.length; at++) {
+      int space = lines[at].lastIndexOf(' ');
+      found.put(lines[at].substring(0, space), Long.parseUnsignedLong(lines[at].substring(space + 1)));
     }
+    instance = lines[0];
     values = Collections.unmodifiableMap(found);
+  }
+
+  /**
+   * Who logged the records, as {@code logdrive verify --expect} wants it: 32 hexadecimal digits. Empty for a client that is
+   * closed or could not load its library.
+   */
+  public String instance() {
+    return instance;
   }
 
   /** Records accepted, as far as they were read from the rings. */
@@ -60,6 +70,6 @@ public final class Stats {
 
   @Override
   public String toString() {
-    return values.toString();
+    return instance + " " + values;
   }
 }

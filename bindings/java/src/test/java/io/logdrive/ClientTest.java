@@ -64,6 +64,8 @@ class ClientTest {
     assertEquals(0, stats.refused() + stats.dropped() + stats.stored());
     assertEquals(1, stats.value("receivers_connected"), stats.toString());
     assertTrue(stats.values().keySet().stream().anyMatch(name -> name.startsWith("receiver.127.0.0.1:")));
+    assertEquals(9, receiver.verified("--expect", stats.instance() + ":9"));
+    assertThrows(AssertionError.class, () -> receiver.verified("--expect", stats.instance() + ":10"));
   }
 
   @Test
@@ -226,6 +228,7 @@ class ClientTest {
     assertEquals(Code.CLOSED, client.close(PATIENCE));
     assertEquals(Code.CLOSED, client.flush(PATIENCE));
     assertTrue(client.stats().values().isEmpty());
+    assertEquals("", client.stats().instance());
     assertThrows(LogdriveException.class, () -> client.stream("another"));
     client.close();
     assertEquals(List.of("before"), receiver.texts());

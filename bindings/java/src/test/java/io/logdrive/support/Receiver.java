@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
@@ -53,8 +54,10 @@ public final class Receiver implements AutoCloseable {
   }
 
   /** Nothing is damaged or missing (the tool fails else); how many records there are, duplicates included. */
-  public long verified() throws IOException {
-    String json = Program.output(List.of(TOOL, "verify", "--json", dir.resolve("in").toString()));
+  public long verified(String... arguments) throws IOException {
+    List<String> command = new ArrayList<>(List.of(TOOL, "verify", "--json", dir.resolve("in").toString()));
+    command.addAll(List.of(arguments));
+    String json = Program.output(command);
     assertTrue(json.contains("\"complete\":true"), json);
     Matcher records = RECORDS.matcher(json);
     assertTrue(records.find(), json);
