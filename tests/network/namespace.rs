@@ -160,10 +160,14 @@ pub fn receiver(namespace: &Namespace, number: usize, dir: &std::path::Path) -> 
     ReceiverProcess::start_as(command, place(number).parse().unwrap(), dir, &[])
 }
 
+/// How many times longer than on a quiet machine things may take here.
+pub fn slack() -> u32 {
+    std::env::var("NETWORK_SLACK").ok().and_then(|text| text.parse().ok()).unwrap_or(4)
+}
+
 /// What a time limit is worth on this machine.
 pub fn limit(limit: Duration) -> Duration {
-    let slack = std::env::var("NETWORK_SLACK").ok().and_then(|text| text.parse().ok());
-    limit * slack.unwrap_or(4)
+    limit * slack()
 }
 
 /// Installs a peer of tests/peers/setup.sh; its directory.

@@ -168,12 +168,12 @@ class Cluster:
         self.admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
         self.wait(lambda: len(self.brokers()) == len(self.ports), "not all brokers serve")
 
-    def brokers(self):
+    def brokers(self, admin=None):
         for number, process in self.processes.items():
             if process.poll() is not None:
                 raise RuntimeError(f"broker {number} ended: {self.log_tail(number)}")
         try:
-            return self.admin.list_topics(timeout=5).brokers
+            return (admin or self.admin).list_topics(timeout=5).brokers
         except KafkaException:
             return {}
 
@@ -236,8 +236,11 @@ class Cluster:
         process.wait()
 
     def start(self, number):
-        self.launch(int(number))
-        self.wait(lambda: int(number) in self.brokers(), f"broker {number} does not serve")
+        number = int(number)
+        self.launch(number)
+        # It is asked itself: what the others say of it may be of the time before it was killed.
+        own = AdminClient({"bootstrap.servers": f"127.0.0.1:{self.ports[number - 1]}", "log_level": 0})
+        self.wait(lambda: number in self.brokers(own), f"broker {number} does not serve")
 
     def stop(self):
         for process in self.processes.values():
