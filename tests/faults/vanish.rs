@@ -51,7 +51,10 @@ fn files_vanish_under_load() {
         for _ in 0..3 {
             done.push(harm(&site, &dir, &mut random));
             events += 1;
-            application.wait_for(application.accepted() + 100);
+            // Without a receiver the spool may be full by then.
+            if receiver.is_some() {
+                application.wait_for(application.accepted() + 100);
+            }
         }
         let _receiver =
             receiver.unwrap_or_else(|| ReceiverProcess::start_at(address, &dirs[0], &[]));

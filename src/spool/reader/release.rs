@@ -110,11 +110,14 @@ impl Reader {
         }
     }
 
-    /// Stores the ledger, in a new file where there is none, or none any more.
+    /// Stores the ledger, in a new file where there is none, or none any more. Where the whole directory was moved or
+    /// removed, the file that is open goes on, wherever it is: what is delivered must make room, and no heir will look
+    /// for either.
     fn store_ledger(&mut self, ledger: &Ledger) -> io::Result<()> {
         let is_there = self.dir.join(LEDGER_FILE).exists();
+        let is_homeless = || matches!(self.dir.try_exists(), Ok(false));
         match &mut self.ledger_file {
-            Some(file) if is_there => file.store(ledger),
+            Some(file) if is_there || is_homeless() => file.store(ledger),
             Some(_) | None => {
                 self.ledger_file = Some(LedgerFile::create(&self.dir, ledger, self.durable)?);
                 Ok(())

@@ -175,6 +175,21 @@ fn a_segment_that_vanishes_before_it_is_reached_is_counted_and_said() {
 }
 
 #[test]
+fn a_spool_whose_directory_is_moved_releases_what_is_delivered() {
+    let (dir, other) = (private_dir().unwrap(), private_dir().unwrap());
+    let (mut writer, mut reader) = create(dir.path(), INSTANCE, &options(3)).unwrap();
+    while commit(&mut writer, &[], &[(3, 60_000)]).is_ok() {}
+    fs::rename(dir.path(), other.path().join("moved")).unwrap();
+    writer.publish();
+    for frame in drain(&mut reader) {
+        reader.resolve(&frame, Resolution::Delivered);
+    }
+    let room = commit(&mut writer, &[], &[(3, 60_000)]);
+    assert!(room.is_ok(), "none again, not even in memory: {room:?}, {:?}", reader.take_error());
+    assert_conserved(&reader);
+}
+
+#[test]
 fn a_damaged_tail_is_said_to_be_unknown() {
     let (dir, stored) = filled();
     let (_, _, file, range) = stored.last().unwrap().clone();
