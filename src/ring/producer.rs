@@ -264,25 +264,27 @@ impl Producer {
     /// Fills the rest of the chunk with padding and goes to the next one.
     #[cold]
     fn pad_and_advance(&mut self, severity: Severity) -> Result<(), Refusal> {
-        self.next_chunk_of(self.chunk, severity)?;
+        let next = self.next_chunk_of(self.chunk, severity)?;
         let rest = self.cursor.remaining();
         if rest >= layout::FRAME_HEAD_BYTES {
             let head = layout::frame_head(kind::PAD, rest - layout::FRAME_HEAD_BYTES);
             self.cursor.put(&head.to_le_bytes());
         }
         self.position += rest as u64;
-        self.enter_linked_chunk();
+        self.enter(next);
         Ok(())
     }
 
-    /// Moves the cursor to the start of the chunk that was linked behind the current one.
+    /// Goes on in the chunk that was linked behind the current one. Where the link is gone, because somebody truncated
+    /// the arena's file, all of it is lost, and our own chunk is as good as any to write to.
     fn enter_linked_chunk(&mut self) {
-        let link = match self.chunk {
-            Some(chunk) => self.arena.chunk_word(chunk, layout::CHUNK_NEXT_AT),
-            None => self.word(layout::RING_FIRST_CHUNK_AT),
-        };
-        let next =
-            (link.load_own() as u32).checked_sub(1).expect("the next chunk was linked before");
+        let chunk = self.chunk.expect("a record that spans chunks begins in one");
+        let link = self.arena.chunk_word(chunk, layout::CHUNK_NEXT_AT).load_own() as u32;
+        self.enter(link.checked_sub(1).unwrap_or(chunk));
+    }
+
+    /// Moves the cursor to the start of a chunk of this ring.
+    fn enter(&mut self, next: u32) {
         let at = self.arena.description().chunk_at(next) + layout::CHUNK_HEADER_BYTES;
         self.cursor = self.arena.memory().cursor(at, layout::CHUNK_PAYLOAD_BYTES);
         self.chunk = Some(next);

@@ -36,11 +36,19 @@ pub struct Delivered {
 impl Delivered {
     /// Reads what is of `topic` in `dirs`.
     pub fn read(dirs: &[PathBuf], topic: &str) -> Self {
+        Self::read_of(dirs, topic, |_| true)
+    }
+
+    /// As [`Delivered::read`], of the instances that are `wanted`.
+    pub fn read_of(dirs: &[PathBuf], topic: &str, wanted: impl Fn(InstanceId) -> bool) -> Self {
         let catalogue = Catalogue::of(dirs, Some(topic)).unwrap();
         assert_eq!(catalogue.damaged, 0, "damage in {dirs:?}");
         let mut found = Self::default();
         let read = records::for_each(&catalogue, |record| {
             let Some(instance) = owner(record.entry) else { panic!("a foreign record") };
+            if !wanted(instance) {
+                return Ok::<(), ReadError>(());
+            }
             if found.instances.last() != Some(&instance) {
                 found.instances.push(instance);
             }

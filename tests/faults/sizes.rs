@@ -199,12 +199,12 @@ fn a_group_larger_than_a_segment_is_whole_or_absent() {
         command.env("LOGDRIVE_CRASH_AT", &order);
         // `timeout` dies of the signal that its child died of.
         assert_eq!(command.status().unwrap().signal(), Some(9), "at {order}");
-        let segments = site.slots(&site.ring_dir()).into_iter().flat_map(|slot| {
+        let mut segments = site.slots(&site.ring_dir()).into_iter().flat_map(|slot| {
             let files = fs::read_dir(slot).unwrap().flatten();
             files.filter(|file| file.path().extension().is_some_and(|e| e == "seg"))
         });
         let is_larger = |file: fs::DirEntry| file.metadata().unwrap().len() > SEGMENT_BYTES;
-        larger += u64::from(segments.map(is_larger).any(|is_larger| is_larger));
+        larger += u64::from(segments.any(is_larger));
         let _receiver = ReceiverProcess::start_at(address, &dirs[0], &[]);
         let stats = site.drain(&url);
         assert_eq!((stats.panics, stats.spool_errors), (0, 0), "{stats:?}");

@@ -72,26 +72,32 @@ impl Doubt {
 mod tests {
     use super::*;
 
-    fn split(before: u64, doubtful: Range<u64>, records: Range<u64>) -> (u64, Vec<Range<u64>>) {
-        Ended { before, doubtful }.split(records)
+    /// How many have ended, and the bounds of what is lost.
+    fn split(before: u64, doubtful: Range<u64>, records: Range<u64>) -> (u64, Vec<(u64, u64)>) {
+        let (ended, lost) = Ended { before, doubtful }.split(records);
+        (ended, lost.into_iter().map(|range| (range.start, range.end)).collect())
     }
 
     #[test]
     fn what_is_not_there_has_ended_or_is_lost_each_record_once() {
-        assert_eq!(split(0, 0..0, 10..20), (0, vec![10..20]), "nothing is known");
-        assert_eq!(split(15, 0..0, 10..20), (5, vec![15..20]));
+        assert_eq!(split(0, 0..0, 10..20), (0, vec![(10, 20)]), "nothing is known");
+        assert_eq!(split(15, 0..0, 10..20), (5, vec![(15, 20)]));
         assert_eq!(split(20, 0..0, 10..20), (10, vec![]));
-        assert_eq!(split(99, 12..14, 10..20), (8, vec![12..14]), "in doubt");
-        assert_eq!(split(16, 12..14, 10..20), (4, vec![12..14, 16..20]));
-        assert_eq!(split(13, 12..18, 10..20), (2, vec![12..13, 13..20]), "doubt beyond what ended");
-        assert_eq!(split(99, 0..99, 10..20), (0, vec![10..20]));
+        assert_eq!(split(99, 12..14, 10..20), (8, vec![(12, 14)]), "in doubt");
+        assert_eq!(split(16, 12..14, 10..20), (4, vec![(12, 14), (16, 20)]));
+        assert_eq!(
+            split(13, 12..18, 10..20),
+            (2, vec![(12, 13), (13, 20)]),
+            "doubt beyond what ended"
+        );
+        assert_eq!(split(99, 0..99, 10..20), (0, vec![(10, 20)]));
         assert_eq!(split(99, 30..40, 10..20), (10, vec![]), "doubt elsewhere");
         for before in 0..12 {
             for start in 0..12 {
                 for end in start..12 {
                     let (ended, lost) = split(before, start..end, 3..9);
                     let mut is_lost = [false; 12];
-                    for record in lost.into_iter().flatten() {
+                    for record in lost.into_iter().flat_map(|(start, end)| start..end) {
                         assert!(!std::mem::replace(&mut is_lost[record as usize], true), "twice");
                     }
                     for record in 3..9 {
