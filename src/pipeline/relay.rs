@@ -92,13 +92,6 @@ pub enum GivenUp {
     Forgotten,
 }
 
-impl GivenUp {
-    /// Whether it would end so again.
-    pub fn is_final(self) -> bool {
-        matches!(self, Self::TooLarge | Self::Rejected)
-    }
-}
-
 /// See the module's head. One thread's; dropping it leaves what is stored to the next relay of its name.
 pub struct Relay {
     writer: spool::Writer,

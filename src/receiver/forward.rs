@@ -1,7 +1,7 @@
 //! The store of a receiver that keeps nothing: batches go on to the next hop.
 //!
 //! Owns the window of repeats and which answers the next hop's word is waited for. A repeat gets the answer of the
-//! batch that it repeats. Must not know sockets or the protocol.
+//! batch that it repeats, unless that was given up: then it is a new one. Must not know sockets or the protocol.
 
 use std::collections::HashMap;
 use std::io;
@@ -72,7 +72,7 @@ impl Forwarder {
         let index = self.index_of(topic)?;
         if let Some(producer) = &batch.producer
             && let Some(base_offset) = self.window.find(index, producer)
-            && !self.wants_again(base_offset)
+            && !self.is_given_up(base_offset)
         {
             return Ok(Placed { partition: index, base_offset, repeat: true });
         }
@@ -108,10 +108,10 @@ impl Forwarder {
         self.relay.stop(deadline)
     }
 
-    /// Whether a batch was given up for no fault of its own: sent again it is a new one, or the same answer would
-    /// bring it again for ever.
-    fn wants_again(&self, number: u64) -> bool {
-        matches!(self.relay.progress().of(number), Some(Err(reason)) if !reason.is_final())
+    /// Whether a batch was given up: what comes under its sequences then is a new one. A batch that our disk spoiled
+    /// is sent again; behind a record that was refused for good, its producer goes on with the same sequences.
+    fn is_given_up(&self, number: u64) -> bool {
+        matches!(self.relay.progress().of(number), Some(Err(_)))
     }
 
     fn index_of(&mut self, topic: &str) -> Result<usize, AppendError> {
