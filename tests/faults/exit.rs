@@ -56,7 +56,8 @@ fn processes_that_end_while_their_threads_log() {
         left += stats.sender.adopted_delivered;
         let accepted = host::promised(&witness, runs, true);
         let verdict = Delivered::read(&dirs, "exits").judge(&accepted, 0);
-        verdict.assert_clean(&format!("group {group}"));
+        // Missing and left behind would be one fault, missing and nowhere another.
+        verdict.assert_clean(&format!("group {group}, left {:?}, {stats:?}", site.files_left()));
         delivered::assert_accounted(&dirs);
         tally += verdict;
     }
