@@ -127,8 +127,8 @@ fn crash_at(point: Point, run: u64, random: &mut Random) -> (Tally, u64) {
         accepted.push(application.kill());
     }
     let stats = site.drain(&url);
-    let left = [site.slots(&site.ring_dir()), site.slots(&dir)];
-    assert!(left.concat().is_empty(), "left behind at {}: {left:?}", point.name());
+    let left = site.slots_left(&dir);
+    assert!(left.is_empty(), "left behind at {}: {left:?}, {stats:?}", point.name());
     let verdict = Delivered::read(&dirs, "steps").judge(&accepted, 0);
     verdict.assert_clean(&format!("{} run {run}, store {store}, {stats:?}", point.name()));
     delivered::assert_accounted(&dirs);

@@ -99,9 +99,8 @@ impl Scene {
             tally.assert_clean(&format!("run {}", accepted.run));
             self.tally += tally;
         }
-        let left =
-            [self.site.slots(&self.site.ring_dir()), self.site.slots(&self.site.spool_dir())];
-        assert!(left.concat().is_empty(), "left behind: {left:?}");
+        let left = self.site.slots_left(&self.site.spool_dir());
+        assert!(left.is_empty(), "left behind: {left:?}, {stats:?}");
     }
 }
 

@@ -97,6 +97,14 @@ impl Site {
         names.flatten().flat_map(below).map(|slot| slot.path()).collect()
     }
 
+    /// What is in the slots that are left in the ring directory and in `spool_dir`, and they themselves.
+    pub fn slots_left(&self, spool_dir: &Path) -> Vec<PathBuf> {
+        let slots = [self.slots(&self.ring_dir()), self.slots(spool_dir)].concat();
+        let entries = |slot: &PathBuf| fs::read_dir(slot).into_iter().flatten().flatten();
+        let inside: Vec<_> = slots.iter().flat_map(entries).map(|entry| entry.path()).collect();
+        [slots, inside].concat()
+    }
+
     /// Every file and directory that slots left behind, by its path.
     pub fn files_left(&self) -> Vec<PathBuf> {
         let mut left = Vec::new();
