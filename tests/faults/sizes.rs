@@ -68,10 +68,10 @@ fn limits(run: u64, random: &mut Random) -> Limits {
         3 => {
             let bytes_max = 16_384 + random.below(10_000);
             let options = format!(
-                "&batch.bytes_max={bytes_max}&batch.bytes={bytes_max}&record.bytes_max=14745"
+                "&batch.bytes_max={bytes_max}&batch.bytes={bytes_max}&record.bytes_max=14742"
             );
-            // Two of them fill a batch.
-            (options, (14_745, usual.1), around(bytes_max / 2 - 80, 40))
+            // The largest that the smallest of these batches allows; two of half its size fill it.
+            (options, (14_742, usual.1), around(bytes_max / 2 - 80, 40))
         }
         _ => {
             let bytes_max = 2_000 + random.below(10_000);
