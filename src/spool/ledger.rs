@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -106,6 +107,14 @@ impl LedgerFile {
         Ok(newest.map(|(generation, ledger)| {
             (LedgerFile { file, generation: generation + 1, durable }, ledger)
         }))
+    }
+
+    /// Whether nothing was ever stored in the file.
+    pub fn is_blank(dir: &Path) -> io::Result<bool> {
+        let mut bytes = Vec::new();
+        let file = options().open(dir.join(LEDGER_FILE))?;
+        file.take(LEDGER_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+        Ok(bytes.len() <= LEDGER_BYTES && bytes.iter().all(|byte| *byte == 0))
     }
 
     /// Stores a newer state, leaving the one before in the other slot.

@@ -278,7 +278,8 @@ fn replace_ledger(
     report: &mut Report,
 ) -> Result<(LedgerFile, Ledger), SpoolError> {
     let path = dir.join(ledger::LEDGER_FILE);
-    if path.exists() {
+    // A blank one was being made when its process died: nothing to keep.
+    if path.exists() && !LedgerFile::is_blank(dir).unwrap_or(false) {
         let path = quarantine.take(&path).map_err(SpoolError::io("set aside", &path))?;
         report.set_aside.push(SetAside { path, reason: SetAsideReason::Unreadable });
     }

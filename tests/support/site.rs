@@ -97,26 +97,16 @@ impl Site {
         names.flatten().flat_map(below).map(|slot| slot.path()).collect()
     }
 
-    /// What is in the slots that are left in the ring directory and in `spool_dir`, and they themselves.
+    /// The slots that are left in the ring directory and in `spool_dir`, and what is in them.
     pub fn slots_left(&self, spool_dir: &Path) -> Vec<PathBuf> {
         let slots = [self.slots(&self.ring_dir()), self.slots(spool_dir)].concat();
-        let entries = |slot: &PathBuf| fs::read_dir(slot).into_iter().flatten().flatten();
-        let inside: Vec<_> = slots.iter().flat_map(entries).map(|entry| entry.path()).collect();
+        let inside = entries_below(slots.clone());
         [slots, inside].concat()
     }
 
     /// Every file and directory that slots left behind, by its path.
     pub fn files_left(&self) -> Vec<PathBuf> {
-        let mut left = Vec::new();
-        let mut dirs = vec![self.ring_dir(), self.spool_dir()];
-        while let Some(dir) = dirs.pop() {
-            let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-            for path in entries.map(|entry| entry.path()) {
-                dirs.extend(path.is_dir().then(|| path.clone()));
-                left.push(path);
-            }
-        }
-        left
+        entries_below(vec![self.ring_dir(), self.spool_dir()])
     }
 
     /// Opens a client of the given URL, lets it deliver what dead processes left, and closes it.
@@ -128,6 +118,19 @@ impl Site {
         });
         client.close(wait::PATIENCE).unwrap()
     }
+}
+
+/// Every file and directory below these directories.
+fn entries_below(mut dirs: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    while let Some(dir) = dirs.pop() {
+        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+        for path in entries.map(|entry| entry.path()) {
+            dirs.extend(path.is_dir().then(|| path.clone()));
+            found.push(path);
+        }
+    }
+    found
 }
 
 /// Bytes of all files below `dir`.

@@ -175,6 +175,16 @@ fn a_segment_that_vanishes_before_it_is_reached_is_counted_and_said() {
 }
 
 #[test]
+fn a_ledger_that_was_only_being_made_is_no_damage() {
+    for blank in [0, 4096] {
+        let (dir, _) = filled();
+        fs::write(dir.path().join(ledger::LEDGER_FILE), vec![0; blank]).unwrap();
+        let (found, _, report) = salvage(dir.path());
+        assert_eq!((found.len(), report.set_aside.len()), (30, 0));
+    }
+}
+
+#[test]
 fn a_spool_whose_directory_is_moved_releases_what_is_delivered() {
     let (dir, other) = (private_dir().unwrap(), private_dir().unwrap());
     let (mut writer, mut reader) = create(dir.path(), INSTANCE, &options(3)).unwrap();
