@@ -132,11 +132,11 @@ impl Adopting {
         let is_copy = leftovers.consumer.arena().is_copy();
         // What was in memory alone died with its process, and so did the numbers that it used; what had ended by then
         // is no loss. Of a copy nobody knows what the original did not lose.
-        if let Some((_, reader)) = &mut spool
-            && !is_copy
-        {
+        if let Some((_, reader)) = &mut spool {
             reader.expect_ended(leftovers.ended.clone());
-            reader.expect_records_through(leftovers.numbered.min(COUNT_MAX));
+            if !is_copy {
+                reader.expect_records_through(leftovers.numbered.min(COUNT_MAX));
+            }
         }
         // The owner of an original may have gone on, and given the numbers behind its copy to other records.
         let start = start.filter(|(_, next_record)| *next_record >= leftovers.numbered && !is_copy);

@@ -68,7 +68,8 @@ impl Pressure {
     /// only where a segment is to be allocated next.
     pub fn look(&mut self, writer: &mut spool::Writer, is_blocked: bool) {
         self.arena.close_if_lost();
-        if writer.will_allocate() {
+        // A blocked group may be one that needs a segment of its own, whatever the active one has left.
+        if is_blocked || writer.will_allocate() {
             writer.set_other_bytes(self.roots.bytes_beside(self.arena.instance()));
         }
         let is_scarce = is_blocked || writer.room_bytes() < self.bytes_max / RESERVE_DIVISOR;

@@ -69,7 +69,7 @@ pub struct Incoming<'a> {
 /// Why a batch was not taken; nothing of it was.
 #[derive(Debug, Error)]
 pub enum IngestError {
-    /// It fits into no segment: to be sent in parts.
+    /// It is larger than a spool takes at once: to be sent in parts.
     #[error("the batch is too large for a spool")]
     TooLarge,
     /// The spool is full, or the disk refused: to be sent again later.

@@ -92,8 +92,9 @@ pub struct Slot {
     spool_dir: PathBuf,
     owner: String,
     ring_lock: Option<SlotLock>,
-    /// None where the directory could not be made so far.
-    spool_lock: Option<SlotLock>,
+    /// None where the directory could not be made so far. The newest one is last; those before it are of directories that
+    /// were moved away: nobody may adopt them as long as we live.
+    spool_locks: Vec<SlotLock>,
 }
 
 impl Roots {
@@ -209,13 +210,13 @@ impl Roots {
             return None;
         }
         let ring_dir = self.recorded_ring_dir(instance);
-        let spool_lock = Some(SlotLock::acquire(&spool_dir).ok()??);
+        let spool_locks = vec![SlotLock::acquire(&spool_dir).ok()??];
         let ring_lock = match ring_dir != spool_dir && ring_dir.is_dir() {
             true => Some(SlotLock::acquire(&ring_dir).ok()??),
             false => None,
         };
         write_slot_file(&spool_dir, &ring_dir, &own).ok()?;
-        Some(Slot { instance, ring_dir, spool_dir, owner: own, ring_lock, spool_lock })
+        Some(Slot { instance, ring_dir, spool_dir, owner: own, ring_lock, spool_locks })
     }
 
     /// The slot as far as it could be made; true where another process was in the way, so that another try helps.
@@ -223,7 +224,7 @@ impl Roots {
         let (ring_dir, spool_dir) = (self.ring_dir(instance), self.spool_dir(instance));
         let owner = process::token();
         let mut slot =
-            Slot { instance, ring_dir, spool_dir, owner, ring_lock: None, spool_lock: None };
+            Slot { instance, ring_dir, spool_dir, owner, ring_lock: None, spool_locks: Vec::new() };
         let spool = slot.make_spool_dir();
         let ring = match slot.ring_dir == slot.spool_dir {
             true => Ok(()),
@@ -259,7 +260,7 @@ impl Slot {
     /// Makes the spool's directory where it could not be made before, or is gone: ours from the instant at which
     /// others can see it. True where it is there.
     pub fn tend(&mut self) -> bool {
-        if self.spool_lock.is_some() && self.spool_dir.join(SLOT_FILE).exists() {
+        if !self.spool_locks.is_empty() && self.spool_dir.join(SLOT_FILE).exists() {
             return true;
         }
         self.make_spool_dir().is_ok()
@@ -281,7 +282,7 @@ impl Slot {
         let lock = SlotLock::acquire(&fresh)?.ok_or(io::ErrorKind::NotFound)?;
         write_slot_file(&fresh, &self.ring_dir, &self.owner)?;
         fs::rename(&fresh, &self.spool_dir)?;
-        self.spool_lock = Some(lock);
+        self.spool_locks.push(lock);
         Ok(())
     }
 

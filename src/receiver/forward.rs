@@ -111,7 +111,12 @@ impl Forwarder {
     /// Whether a batch was given up: what comes under its sequences then is a new one. A batch that our disk spoiled
     /// is sent again; behind a record that was refused for good, its producer goes on with the same sequences.
     fn is_given_up(&self, number: u64) -> bool {
-        matches!(self.relay.progress().of(number), Some(Err(_)))
+        match self.relay.progress().of(number) {
+            Some(Err(GivenUp::Damaged)) => true,
+            // Where the producer was not told of it, what comes is a repeat.
+            Some(Err(_)) => self.holds(),
+            Some(Ok(())) | None => false,
+        }
     }
 
     fn index_of(&mut self, topic: &str) -> Result<usize, AppendError> {

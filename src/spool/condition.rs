@@ -1,6 +1,7 @@
 //! How the disk does, as the writer found and everybody may know.
 //!
-//! Invariant: each word has one writer, named beside it.
+//! Beside each word stands who writes it; where that is both halves of a spool, the word is an addition or tells what
+//! either has just seen.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
@@ -9,13 +10,13 @@ use std::sync::atomic::Ordering;
 /// See the module's head. All words are for information and change at any time.
 #[derive(Debug, Default)]
 pub struct Condition {
-    /// The writer's.
+    /// Both halves'.
     is_memory_mode: AtomicBool,
-    /// The writer's.
+    /// Both halves'.
     memory_entries: AtomicU64,
     /// The writer's: bytes of segments that were made in memory.
     memory_created: AtomicU64,
-    /// The reader's: bytes of them that were delivered, or moved to the disk.
+    /// Both halves': bytes of them that were delivered, moved to the disk or not needed.
     memory_ended: AtomicU64,
     /// The reader's.
     segments_rehomed: AtomicU64,

@@ -11,14 +11,14 @@ pub struct FileId(pub [u8; 16]);
 impl FileId {
     /// Of the file with this metadata.
     pub fn of(metadata: &Metadata) -> Self {
-        // The number of a removed file is given again; the time at which it was made is not, and no copy keeps it.
+        // The number of a removed file is given again; the time at which it was made is not, and no copy keeps it. A
+        // file system that does not know it (tmpfs before Linux 5.18) is told apart by its own number, which may be
+        // another one after a reboot: then an original is taken for a copy.
         let made = metadata.created().ok();
         let made = made.and_then(|made| made.duration_since(SystemTime::UNIX_EPOCH).ok());
-        let made_nanos = made.map_or(0, |made| made.as_nanos() as u64);
+        let rest = made.map_or(metadata.dev(), |made| made.as_nanos() as u64);
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&metadata.ino().to_le_bytes());
-        // Folded: it is only ever compared.
-        let rest = metadata.dev().rotate_left(32) ^ made_nanos;
         bytes[8..].copy_from_slice(&rest.to_le_bytes());
         Self(bytes)
     }

@@ -132,11 +132,12 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
     // Codes above 0 are the kernel's own; others were sent by somebody and have no address.
     if code > 0
         && let Some(entry) = entry_of(address)
-        && replace_page(address)
     {
-        // Release: partner is the load in `Guarded::is_dead`.
+        // First: whoever sees zeros from now on is to know why. Release: partner is the load in `Guarded::is_dead`.
         entry.is_dead.store(true, Ordering::Release);
-        return;
+        if replace_page(address) {
+            return;
+        }
     }
     pass_on(signal, info, context);
 }

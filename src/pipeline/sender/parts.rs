@@ -159,16 +159,17 @@ impl Sender {
         let header = flight.frame.header();
         flight.division = Division::restored(records, &stored).map(Box::new);
         if flight.division.is_none() {
-            let limit = self.placement.batch_bytes_max(flight.frame.topic());
+            // Who would have to divide it gets the next hop's own word: what was learned is a guess, on the safe side.
+            let is_returned = flight.source == OWN && self.refusals == Refusals::Returned;
+            let limit = match is_returned {
+                true => usize::MAX,
+                false => self.placement.batch_bytes_max(flight.frame.topic()),
+            };
             let mut bytes = flight.payload().bytes();
             let codec = Header::decode(&header).map(|header| header.codec);
             let is_refused = codec.is_ok_and(|codec| self.refused_codecs.contains(&codec));
             if bytes <= limit && !is_refused {
                 return true;
-            }
-            if bytes > limit && flight.source == OWN && self.refusals == Refusals::Returned {
-                self.settle(token, Resolution::Dropped(DropReason::TooLarge));
-                return false;
             }
             let mut division = Division::whole(records);
             if is_refused {
@@ -250,7 +251,11 @@ impl Sender {
                 true
             }
             Err(_damaged) => {
-                self.settle(token, Resolution::Dropped(DropReason::Rejected));
+                let reason = match self.is_intact(token) {
+                    true => DropReason::Rejected,
+                    false => DropReason::Unreadable,
+                };
+                self.settle(token, Resolution::Dropped(reason));
                 false
             }
         }
