@@ -8,6 +8,7 @@ use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
 use std::io::Read;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -15,11 +16,14 @@ use std::path::Path;
 use crate::checksum;
 use crate::ids::InstanceId;
 use crate::spool::format::COUNT_MAX;
-use crate::spool::format::VERSION;
 use crate::spool::format::array_at;
 use crate::spool::format::u32_at;
 use crate::spool::format::u64_at;
+use crate::spool::lost::Lost;
+use crate::spool::lost::LostRanges;
+use crate::spool::lost::RANGES_MAX;
 use crate::spool::types::DROP_REASONS_MAX;
+use crate::spool::types::DropReason;
 
 /// The file's name in the spool's directory.
 pub const LEDGER_FILE: &str = "ledger";
@@ -27,7 +31,7 @@ pub const LEDGER_FILE: &str = "ledger";
 /// The account of all released segments of an instance.
 ///
 /// Invariant: `records = delivered + unconfirmed + dropped + damaged`, unless it is unknown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ledger {
     /// Whose spool this is.
     pub instance: InstanceId,
@@ -41,6 +45,8 @@ pub struct Ledger {
     pub batches: u64,
     /// How those records ended.
     pub tally: Tally,
+    /// Which of them were lost, as far as it is remembered.
+    pub lost: LostRanges,
     /// An earlier ledger was unreadable, and no segment was released since: `records` is unknown.
     pub account_unknown: bool,
 }
@@ -151,7 +157,11 @@ fn encode(generation: u64, ledger: &Ledger) -> [u8; SLOT_BYTES] {
         ledger.tally.damaged,
         u64::from(ledger.account_unknown),
     ];
-    let words = words.iter().chain(&ledger.tally.dropped);
+    let lost = ledger.lost.iter().flat_map(|lost| {
+        let Range { start, end } = lost.records;
+        [start, end, lost.reason.map_or(DAMAGED, |reason| reason as u64)]
+    });
+    let words = words.into_iter().chain(ledger.tally.dropped).chain(lost);
     for (slot, word) in bytes[WORDS..].chunks_exact_mut(8).zip(words) {
         slot.copy_from_slice(&word.to_le_bytes());
     }
@@ -170,6 +180,15 @@ fn decode(bytes: &[u8; SLOT_BYTES]) -> Option<(u64, Ledger)> {
     if !good || (0..WORD_COUNT).any(|index| word(index) > COUNT_MAX) {
         return None;
     }
+    let mut lost = LostRanges::default();
+    for index in (COUNT_WORDS..WORD_COUNT).step_by(LOST_WORDS) {
+        let reason = match word(index + 2) {
+            DAMAGED => None,
+            number => Some(*DropReason::ALL.get(usize::try_from(number).ok()?)?),
+        };
+        // What is not used is empty, and so not added.
+        lost.add(Lost { records: word(index)..word(index + 1), reason });
+    }
     let ledger = Ledger {
         instance: InstanceId(array_at(bytes, 16)),
         released_through: word(1),
@@ -182,17 +201,25 @@ fn decode(bytes: &[u8; SLOT_BYTES]) -> Option<(u64, Ledger)> {
             damaged: word(7),
             dropped: std::array::from_fn(|reason| word(9 + reason)),
         },
+        lost,
         account_unknown: word(8) != 0,
     };
     Some((word(0), ledger))
 }
 
 const MAGIC: [u8; 8] = *b"LDLEDGR1";
+const VERSION: u32 = 3;
 const LEDGER_BYTES: usize = 4096;
 const SLOT_OFFSETS: [u64; 2] = [0, 2048];
 const WORDS: usize = 32;
-const WORD_COUNT: usize = 9 + DROP_REASONS_MAX;
+const COUNT_WORDS: usize = 9 + DROP_REASONS_MAX;
+/// First record, the one behind the last, cause.
+const LOST_WORDS: usize = 3;
+const WORD_COUNT: usize = COUNT_WORDS + LOST_WORDS * RANGES_MAX;
 const SLOT_BYTES: usize = WORDS + 8 * WORD_COUNT;
+const _: () = assert!(SLOT_BYTES <= LEDGER_BYTES / SLOT_OFFSETS.len());
+/// The number of the cause of what was unreadable; below are those of [`DropReason`].
+const DAMAGED: u64 = DROP_REASONS_MAX as u64;
 
 #[cfg(test)]
 mod tests {
@@ -206,6 +233,7 @@ mod tests {
             records,
             batches: 6,
             tally: Tally { delivered: records - 1, damaged: 1, ..Tally::default() },
+            lost: LostRanges::default(),
             account_unknown: true,
         }
     }
@@ -214,16 +242,21 @@ mod tests {
     fn golden_bytes_of_a_slot() {
         let mut value = ledger(10);
         value.tally.dropped[15] = 0x55;
+        value.lost.add(Lost { records: 2..4, reason: Some(DropReason::InDoubt) });
+        value.lost.add(Lost { records: 6..7, reason: None });
         let bytes = encode(9, &value);
-        assert_eq!(bytes.len(), 232);
+        assert_eq!(bytes.len(), 1768);
         assert_eq!(&bytes[0..8], b"LDLEDGR1");
-        assert_eq!(bytes[12..16], [2, 0, 0, 0]);
+        assert_eq!(bytes[12..16], [3, 0, 0, 0]);
         assert_eq!(bytes[16..32], [7; 16]);
         let words: Vec<u64> = bytes[32..].chunks_exact(8).map(|word| u64_at(word, 0)).collect();
         assert_eq!(words[..9], [9, 3, 4, 10, 6, 9, 0, 1, 1]);
         assert_eq!(words[9..24], [0; 15]);
         assert_eq!(words[24], 0x55);
-        assert_eq!(u32_at(&bytes, 8), 0x3c41_b92c);
+        assert_eq!(words[25..32], [2, 4, 3, 6, 7, 16, 0]);
+        assert!(words[32..].iter().all(|word| *word == 0));
+        assert_eq!(decode(&bytes), Some((9, value)));
+        assert_eq!(u32_at(&bytes, 8), 0x41db_87dc);
     }
 
     #[test]

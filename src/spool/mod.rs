@@ -46,6 +46,7 @@ use crate::spool::format::DATA_START;
 use crate::spool::ledger::Ledger;
 use crate::spool::ledger::LedgerFile;
 use crate::spool::ledger::Tally;
+use crate::spool::lost::LostRanges;
 use crate::spool::quarantine::Quarantine;
 use crate::spool::reader::Backlog;
 use crate::spool::recovery::Unrecovered;
@@ -60,6 +61,7 @@ pub mod format;
 mod frame;
 mod home;
 mod ledger;
+mod lost;
 mod quarantine;
 mod reader;
 mod recovery;
@@ -73,6 +75,7 @@ mod writer;
 
 pub use crate::spool::condition::Condition;
 pub use crate::spool::frame::Frame;
+pub use crate::spool::lost::Lost;
 pub use crate::spool::quarantine::QUARANTINE_DIR;
 pub use crate::spool::reader::Ended;
 pub use crate::spool::reader::Reader;
@@ -297,6 +300,7 @@ fn empty_ledger(instance: InstanceId, account_unknown: bool) -> Ledger {
         records: 0,
         batches: 0,
         tally: Tally::default(),
+        lost: LostRanges::default(),
         account_unknown,
     }
 }

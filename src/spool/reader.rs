@@ -18,6 +18,8 @@ use crate::spool::frame::Frame;
 use crate::spool::ledger::Ledger;
 use crate::spool::ledger::LedgerFile;
 use crate::spool::ledger::Tally;
+use crate::spool::lost::Lost;
+use crate::spool::lost::LostRanges;
 use crate::spool::quarantine::Quarantine;
 use crate::spool::reader::doubt::Doubt;
 use crate::spool::reader::walk::Step;
@@ -78,6 +80,8 @@ pub struct Reader {
     doubt: Doubt,
     /// What had ended when their process died, whether the spool tells how or not.
     ended_before: Ended,
+    /// What its process had lost and may not have told, until it is taken.
+    inherited: LostRanges,
     /// How far the writer had published when it was last asked.
     published: u64,
     damages: VecDeque<Damage>,
@@ -113,13 +117,14 @@ impl Reader {
             segment_bytes: options.segment_bytes,
             shared,
             ledger_file,
-            ledger,
+            inherited: ledger.lost.clone(),
             quarantine,
             recovered_end: (!backlog.tracked.is_empty()).then_some(backlog.end),
             tracked: backlog.tracked,
             reading: 0,
             mark,
             account_unknown: ledger.account_unknown,
+            ledger,
             ahead: None,
             unresolved: BTreeSet::new(),
             first_lost: None,
@@ -202,6 +207,7 @@ impl Reader {
         let tracked = &mut self.tracked[index];
         tracked.unresolved.subtract(&amount(frame));
         count(&mut tracked.tally, state, frame);
+        lost(state, frame).into_iter().for_each(|lost| tracked.lost.add(lost));
         self.unresolved.remove(&frame.first_record());
         let (_, _, rejected) = frame.ended_in_parts();
         let has_losses = rejected > 0 || matches!(resolution, Resolution::Dropped(_));
@@ -263,6 +269,12 @@ impl Reader {
     /// The next report of something unreadable; everything reported is in [`Totals::damaged`].
     pub fn take_damage(&mut self) -> Option<Damage> {
         self.damages.pop_front()
+    }
+
+    /// What the dead process had given up or found damaged and may not have reported: by its ledger, and by the frames
+    /// read since the last call.
+    pub fn take_inherited(&mut self) -> impl Iterator<Item = Lost> {
+        std::mem::take(&mut self.inherited).into_iter()
     }
 
     /// The latest failure of the system, if there was one since the last call: of opening or
@@ -346,4 +358,12 @@ fn count(tally: &mut Tally, state: u8, frame: &Frame) {
         STATE_UNCONFIRMED => tally.unconfirmed += records,
         dropped => tally.dropped[usize::from(dropped - STATE_DROPPED)] += records,
     }
+}
+
+/// The records of a frame that were given up with it, if `state` says that they were.
+fn lost(state: u8, frame: &Frame) -> Option<Lost> {
+    let reason = DropReason::ALL.get(usize::from(state.checked_sub(STATE_DROPPED)?))?;
+    let (records, delivered, rejected) = frame.ended_in_parts();
+    let first = frame.first_record();
+    Some(Lost { records: first + delivered + rejected..first + records, reason: Some(*reason) })
 }

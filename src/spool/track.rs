@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::spool::format::DATA_START;
 use crate::spool::ledger::Tally;
+use crate::spool::lost::LostRanges;
 use crate::spool::segment::Segment;
 use crate::spool::segment::SegmentBytes;
 
@@ -25,6 +26,8 @@ pub struct Tracked {
     pub unresolved: Amount,
     /// How its records ended.
     pub tally: Tally,
+    /// Which of them were lost.
+    pub lost: LostRanges,
     /// What was read of it ahead of the cursor, in the order of offsets.
     pub ahead: VecDeque<Piece>,
     /// Where the instance stood behind its last frame, once all of it was read.
@@ -128,6 +131,7 @@ impl Tracked {
             cursor: DATA_START,
             unresolved: Amount::default(),
             tally: Tally::default(),
+            lost: LostRanges::default(),
             ahead: VecDeque::new(),
             end: None,
             loaded: None,

@@ -167,7 +167,8 @@ impl Flights {
         (self.adopted_delivered, self.adopted_dropped)
     }
 
-    /// What the spools' readers met since the last call: places of damage, failures of the system.
+    /// What the spools' readers met since the last call: places of damage, failures of the system. What they lost, and
+    /// what the dead had lost, is among the losses then.
     pub fn take_troubles(&mut self) -> (u64, u64) {
         let (mut damages, mut errors) = (0, 0);
         for source in self.sources.iter_mut().flatten() {
@@ -182,6 +183,13 @@ impl Flights {
                     });
                 }
             }
+            let instance = source.slot.instance();
+            self.losses.extend(source.reader.take_inherited().map(|lost| Loss {
+                instance,
+                first_record: lost.records.start,
+                count: lost.records.end - lost.records.start,
+                cause: lost.reason.map_or(Cause::Damaged, Cause::Dropped),
+            }));
             errors += u64::from(source.reader.take_error().is_some());
         }
         (damages, errors)

@@ -307,6 +307,7 @@ impl Sender {
     }
 
     fn remove_drained(&mut self) {
+        self.note_troubles();
         self.counters.batch.spool_errors.add(self.flights.discard_free());
         for index in self.flights.drained() {
             let source = self.flights.take_source(index);

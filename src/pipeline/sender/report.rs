@@ -56,13 +56,11 @@ impl Sender {
     /// Publishes the figures, then how far our own batches are resolved: who waits for that finds
     /// figures that include it.
     pub(super) fn report(&mut self) {
-        let (damages, errors) = self.flights.take_troubles();
+        self.note_troubles();
         for loss in self.flights.take_losses() {
             self.handover.add_loss(loss);
             self.announcer.announce_loss(loss);
         }
-        self.counters.batch.spool_damages.add(damages);
-        self.counters.batch.spool_errors.add(errors);
         self.store_ended();
         let stats = self.figures();
         self.announcer.announce_receivers(&stats.receivers);
@@ -70,6 +68,13 @@ impl Sender {
         if let Some(through) = self.flights.resolved_through() {
             self.gate.resolve(through);
         }
+    }
+
+    /// Takes what the spools' readers met; before a source is removed, since its reader goes with it.
+    pub(super) fn note_troubles(&mut self) {
+        let (damages, errors) = self.flights.take_troubles();
+        self.counters.batch.spool_damages.add(damages);
+        self.counters.batch.spool_errors.add(errors);
     }
 
     /// Where our memory dies with us, an adopter knows then what was no loss.

@@ -33,10 +33,11 @@ impl Reader {
             records: mark.record,
             batches: mark.batches,
             account_unknown: false,
-            ..self.ledger
+            ..self.ledger.clone()
         };
         for tracked in &self.tracked {
             ledger.tally.add(&tracked.tally);
+            ledger.lost.extend(&tracked.lost);
         }
         self.store_ledger(&ledger).map_err(SpoolError::io("store the ledger in", &self.dir))?;
         self.ledger = ledger;
@@ -58,11 +59,12 @@ impl Reader {
                 records: end.record,
                 batches: end.batches,
                 account_unknown: false,
-                ..self.ledger
+                ..self.ledger.clone()
             };
             if !is_broken(Canary::Counter) {
                 ledger.tally.add(&oldest.tally);
             }
+            ledger.lost.extend(&oldest.lost);
             if let Err(source) = self.store_ledger(&ledger) {
                 self.error = Some(SpoolError::io("store the ledger in", &self.dir)(source));
                 return;
@@ -101,7 +103,9 @@ impl Reader {
             if index > 0 && is_gone(&self.tracked[index - 1]) && is_gone(&self.tracked[index]) {
                 let earlier = self.tracked.remove(index - 1);
                 if let Some(earlier) = earlier {
-                    self.tracked[index - 1].tally.add(&earlier.tally);
+                    let later = &mut self.tracked[index - 1];
+                    later.tally.add(&earlier.tally);
+                    later.lost.extend(&earlier.lost);
                 }
                 self.reading -= 1;
             } else {

@@ -13,9 +13,11 @@ use crate::spool::format::FrameHeader;
 use crate::spool::format::GroupHeader;
 use crate::spool::format::STATE_STORED;
 use crate::spool::frame::Frame;
+use crate::spool::lost::Lost;
 use crate::spool::reader::Reader;
 use crate::spool::reader::amount;
 use crate::spool::reader::count;
+use crate::spool::reader::lost;
 use crate::spool::recovery::is_shortage;
 use crate::spool::scan::Item;
 use crate::spool::scan::Sections;
@@ -227,6 +229,10 @@ impl Reader {
             return Some(frame);
         }
         count(&mut tracked.tally, state, &frame);
+        if let Some(lost) = lost(state, &frame) {
+            tracked.lost.add(lost.clone());
+            self.inherited.add(lost);
+        }
         None
     }
 
@@ -248,6 +254,9 @@ impl Reader {
         let (ended, lost) = self.ended_before.split(records.clone());
         tracked.tally.unconfirmed += ended;
         tracked.tally.damaged += records.end - records.start - ended;
+        for records in lost.iter().cloned() {
+            tracked.lost.add(Lost { records, reason: None });
+        }
         if self.doubt.take(&records) {
             return;
         }

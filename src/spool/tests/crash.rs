@@ -56,6 +56,34 @@ fn crash_between_ledger_and_recycling() {
 }
 
 #[test]
+fn what_a_dead_process_gave_up_is_known_by_its_numbers() {
+    let dir = private_dir().unwrap();
+    let (mut writer, mut reader) = create(dir.path(), INSTANCE, &options(8)).unwrap();
+    for _ in 0..9 {
+        commit(&mut writer, &[], &[(10, 20_000)]).unwrap();
+    }
+    writer.publish();
+    let quota = Resolution::Dropped(DropReason::Quota);
+    // Three frames in a segment: of the drops, two are in the ledger and one is only a state.
+    for resolution in [Resolution::Delivered, quota, quota, quota, Resolution::Delivered] {
+        let frame = reader.next().unwrap();
+        reader.resolve(&frame, resolution);
+    }
+    let given_up = |records| Lost { records, reason: Some(DropReason::Quota) };
+    let crashed = copy_dir(dir.path());
+    let mut heir = recover(crashed.path(), &options(8)).unwrap().reader;
+    assert_eq!(heir.take_inherited().collect::<Vec<_>>(), [given_up(10..30)]);
+    for frame in drain(&mut heir) {
+        heir.resolve(&frame, Resolution::Delivered);
+    }
+    assert_eq!(heir.take_inherited().collect::<Vec<_>>(), [given_up(30..40)], "each is told once");
+    assert!(heir.next().is_none(), "and releases all");
+    assert_conserved(&heir);
+    let mut next_heir = recover(crashed.path(), &options(8)).unwrap().reader;
+    assert_eq!(next_heir.take_inherited().collect::<Vec<_>>(), [given_up(10..40)]);
+}
+
+#[test]
 fn crash_at_each_step_of_recycling() {
     let path = |dir: &tempfile::TempDir, number| dir.path().join(segment::segment_name(number));
     let dir = released();

@@ -172,6 +172,9 @@ fn a_segment_that_vanishes_before_it_is_reached_is_counted_and_said() {
     let damage = recovered.reader.take_damage().unwrap();
     assert_eq!((damage.bytes, damage.records), (0..0, 30..45));
     assert_conserved(&recovered.reader);
+    recovered.reader.release_all().unwrap();
+    let mut heir = recover(dir.path(), &options(8)).unwrap().reader;
+    assert_eq!(heir.take_inherited().next(), Some(Lost { records: 30..45, reason: None }));
 }
 
 #[test]
