@@ -92,8 +92,8 @@ pub struct Slot {
     spool_dir: PathBuf,
     owner: String,
     ring_lock: Option<SlotLock>,
-    /// None where the directory could not be made so far. The newest one is last; those before it are of directories that
-    /// were moved away: nobody may adopt them as long as we live.
+    /// None where the directory could not be made so far. The newest one is last; those before it are of directories
+    /// that were moved away: nobody may adopt them as long as we live.
     spool_locks: Vec<SlotLock>,
 }
 
