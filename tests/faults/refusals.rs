@@ -1,7 +1,7 @@
 //! Fault 1: the account of what was refused, and of what was given up, survives `kill -9`. Nobody receives, rings and
 //! spool are small, the application overruns both until it is killed.
 
-use std::time::Instant;
+use logdrive::clock::Clock;
 
 use crate::arena::ArenaFile;
 use crate::delivered;
@@ -41,13 +41,14 @@ fn overrun(row: Row, gives_up: bool) {
         let policy = if gives_up { "drop_oldest" } else { "block" };
         let options = format!("{OPTIONS}&spool.full={policy}");
         let url = site.url_of_topic("overrun", &[address], &options);
-        let begun = Instant::now();
+        let clock = Clock::start();
+        let begun = clock.moment();
         let mut application = Application::start(1, &url, &site.memory_file("witness"), None);
         let more = if gives_up { OVERRUN } else { 0 };
         application.wait_for(200 + more + random.below(700));
         let (accepted, counted) = application.kill_and_count();
         // One range, reported at most once a second.
-        let reports_max = if gives_up { 1 + begun.elapsed().as_secs() } else { 0 };
+        let reports_max = if gives_up { 1 + clock.moment().since(begun).as_secs() } else { 0 };
         // A refusal may be counted and not yet witnessed, once per thread.
         let arena: u64 = ArenaFile::below(&site.ring_dir()).iter().map(ArenaFile::refused).sum();
         let allowed = counted..=counted + application::THREADS as u64;
