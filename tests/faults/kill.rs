@@ -96,7 +96,9 @@ impl Scene {
             let found = Delivered::read(&self.dirs, &topic(accepted.run));
             assert_eq!(found.named(), 0, "nothing is ever dropped here");
             let tally = found.judge(std::slice::from_ref(&accepted), 0);
-            tally.assert_clean(&format!("run {}", accepted.run));
+            // Missing and left behind would be one fault, missing and nowhere another.
+            let left = self.site.slots_left(&self.site.spool_dir());
+            tally.assert_clean(&format!("run {}, left {left:?}, {stats:?}", accepted.run));
             self.tally += tally;
         }
         let left = self.site.slots_left(&self.site.spool_dir());
