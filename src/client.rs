@@ -161,8 +161,8 @@ impl Client {
         snapshot
     }
 
-    /// Whether the slots that dead processes of this name left were all found, so that
-    /// `stored` of [`Client::stats`] includes what they hold.
+    /// Whether the slots that dead processes of this name left were all found, so that `stored` of a later
+    /// [`Client::stats`] includes what they hold.
     pub fn adoption_done(&self) -> bool {
         self.node().is_none_or(|node| node.pipeline().adoption_done())
     }

@@ -319,7 +319,8 @@ impl Pipeline {
         let accepted = batch.drained.value() + batch.waiting.value();
         let mut sender = self.counters.sender().clone();
         sender.stored += accepted.saturating_sub(committed);
-        sender.adoption_done = self.adoption_done();
+        // As the sender said it in one breath with `stored`: asked for again it may be true of more than these figures.
+        sender.adoption_done |= self.threads.are_parked();
         Snapshot {
             instance: self.instance.clone(),
             accepted,

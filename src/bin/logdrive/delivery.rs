@@ -115,7 +115,7 @@ impl Delivery {
             }
             let flushed = self.client.flush(POLL.min(patience.unwrap_or(POLL))).is_ok();
             let stats = self.client.stats();
-            let adopted = self.client.adoption_done() && stats.sender.adopted_slots == 0;
+            let adopted = stats.sender.adoption_done && stats.sender.adopted_slots == 0;
             if flushed && adopted && stats.sender.stored == 0 {
                 break;
             }
