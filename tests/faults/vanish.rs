@@ -30,7 +30,7 @@ const OPTIONS: &str = "name=application&spool.full=block&ring.full=block&ring.by
 #[test]
 fn files_vanish_under_load() {
     let row = Row::begin("28", "files vanish or shrink", 20, 200);
-    let (mut tally, mut events) = (Tally::default(), 0);
+    let (mut tally, mut events, mut named_too) = (Tally::default(), 0, 0);
     for run in 0..row.runs() {
         let mut random = row.random(run);
         let site = Site::new();
@@ -64,11 +64,18 @@ fn files_vanish_under_load() {
         site.drain(&url);
         let found = Delivered::read(&dirs, "vanish");
         let named = found.named();
-        let verdict = found.judge(&[accepted], named);
+        let mut verdict = found.judge(&[accepted], named);
+        // An heir that finds nothing of a spool cannot know what else of it arrived: too large, never too small.
+        let excess = named.saturating_sub(verdict.missing);
+        verdict.named -= excess;
+        named_too += excess;
         verdict.assert_clean(&format!("run {run}, store {store}: {done:?}"));
         tally += verdict;
     }
-    let figures = format!("{events} events, 0 signals, {} records lost and named", tally.named);
+    let figures = format!(
+        "{events} events, 0 signals, {} records lost and named, {named_too} named that arrived",
+        tally.named
+    );
     row.finish(&figures, &tally);
 }
 

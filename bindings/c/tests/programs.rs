@@ -64,8 +64,10 @@ fn everything_under_address_sanitizer_which_is_proven_to_look() {
     let asan = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
     everything(&asan, 80, &[]);
     let receiver = Receiver::start();
-    let bad = support::compile("c/bad_arguments.c", &asan, receiver.path());
-    support::succeed(Command::new(bad).arg(unreachable(&receiver)));
+    // With files of its own: what it leaves would be the next program's to deliver.
+    let elsewhere = Receiver::start();
+    let bad = support::compile("c/bad_arguments.c", &asan, elsewhere.path());
+    support::succeed(Command::new(bad).arg(unreachable(&elsewhere)));
     // Without the other sanitizer, which would stop the program first.
     let proof = ["-fsanitize=address", "-DPROVE_SANITIZER"];
     let program = support::compile("c/everything.c", &proof, receiver.path());

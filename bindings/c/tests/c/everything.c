@@ -80,6 +80,11 @@ int main(int count, char **arguments) {
   stats.struct_size = sizeof stats;
   CHECK_CODE(logdrive_get_stats(client, &stats), LOGDRIVE_OK);
   CHECK(stats.accepted == 4u * (unsigned)records);
+  if (stats.delivered != stats.accepted || stats.stored != 0) {
+    (void)logdrive_get_stats_json(client, json, sizeof json, NULL);
+    (void)fprintf(stderr, "delivered %llu, stored %llu, and a moment later %s\n",
+                  (unsigned long long)stats.delivered, (unsigned long long)stats.stored, json);
+  }
   CHECK(stats.delivered == stats.accepted && stats.stored == 0 && stats.dropped == 0);
   CHECK(stats.receivers_connected >= 1 && stats.panics == 0);
   CHECK_CODE(logdrive_get_stats_json(client, NULL, 0, &needed), LOGDRIVE_RECORD_TOO_LARGE);
