@@ -111,6 +111,13 @@ pub enum Refusals {
     Returned,
 }
 
+impl Refusals {
+    /// Whether a batch of this source goes back as a whole; what the dead left nobody waits for.
+    fn returns(self, source: usize) -> bool {
+        self == Self::Returned && source == flights::OWN
+    }
+}
+
 /// See the module's head.
 pub struct Sender {
     arena: Option<Arc<Arena>>,

@@ -29,12 +29,10 @@ use crate::pipeline::dead_letters::REJECTED_HEADER;
 use crate::pipeline::losses::Cause;
 use crate::pipeline::losses::LOSS_NAME;
 use crate::pipeline::losses::Loss;
-use crate::pipeline::sender::Refusals;
 use crate::pipeline::sender::Sender;
 use crate::pipeline::sender::division::Division;
 use crate::pipeline::sender::division::Refused;
 use crate::pipeline::sender::flights::Flight;
-use crate::pipeline::sender::flights::OWN;
 use crate::proto::kafka::client::Answer;
 use crate::proto::kafka::errors::Action;
 use crate::proto::kafka::sequence;
@@ -96,7 +94,7 @@ impl Sender {
             _other_cause => {}
         }
         let Some(flight) = self.flights.get_mut(token) else { return };
-        if flight.source == OWN && self.refusals == Refusals::Returned {
+        if self.refusals.returns(flight.source) {
             return self.settle(token, Resolution::Dropped(drop_reason(action)));
         }
         let Some(division) = &mut flight.division else { return };
@@ -160,8 +158,7 @@ impl Sender {
         flight.division = Division::restored(records, &stored).map(Box::new);
         if flight.division.is_none() {
             // Who would have to divide it gets the next hop's own word: what was learned is a guess, on the safe side.
-            let is_returned = flight.source == OWN && self.refusals == Refusals::Returned;
-            let limit = match is_returned {
+            let limit = match self.refusals.returns(flight.source) {
                 true => usize::MAX,
                 false => self.placement.batch_bytes_max(flight.frame.topic()),
             };
