@@ -186,16 +186,19 @@ fn parse_record<'a>(
     Ok(RecordView { timestamp_ms, offset_delta, key, value, headers })
 }
 
+#[inline]
 fn take_header<'a>(rest: &mut &'a [u8]) -> Result<RecordHeader<'a>, RecordProblem> {
     Ok((take_bytes(rest)?, take_nullable(rest)?))
 }
 
 /// A length and as many bytes.
+#[inline]
 fn take_bytes<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], RecordProblem> {
     take_nullable(rest)?.ok_or(RecordProblem::NegativeLength { length: -1 })
 }
 
 /// A length and as many bytes; the length -1 is null.
+#[inline]
 fn take_nullable<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, RecordProblem> {
     let length = varint::read_i32(rest)?;
     if length == -1 {

@@ -100,6 +100,21 @@ fn write_long(out: &mut [u8], mut at: usize, mut zigzagged: u64) -> usize {
 
 #[inline]
 fn read(input: &mut &[u8], bits: u32) -> Result<u64, VarintError> {
+    // Nearly every integer of a record takes one or two bytes, and no type has fewer than 14 bits.
+    match **input {
+        [first @ ..0x80, ref rest @ ..] => {
+            *input = rest;
+            Ok(first.into())
+        }
+        [first, second @ ..0x80, ref rest @ ..] => {
+            *input = rest;
+            Ok(u64::from(first & 0x7f) | u64::from(second) << 7)
+        }
+        _ => read_long(input, bits),
+    }
+}
+
+fn read_long(input: &mut &[u8], bits: u32) -> Result<u64, VarintError> {
     let mut value = 0u64;
     let mut shift = 0;
     for (index, &byte) in input.iter().enumerate() {

@@ -10,6 +10,8 @@ use crate::batch::codec::Failure;
 
 /// How much is read from a streaming decoder at a time.
 const READ_BYTES: usize = 64 << 10;
+/// What fresh bytes are copied from: optimised for size, `Vec::resize` writes one at a time.
+const ZEROES: [u8; 4096] = [0; 4096];
 
 pub(super) struct CappedOutput<'a> {
     bytes: &'a mut Vec<u8>,
@@ -50,7 +52,11 @@ impl<'a> CappedOutput<'a> {
     ) -> Result<usize, E> {
         let start = self.bytes.len();
         self.reserve(room);
-        self.bytes.resize(start + room, 0);
+        let end = start + room;
+        while self.bytes.len() < end {
+            let zeroes = &ZEROES[..ZEROES.len().min(end - self.bytes.len())];
+            self.bytes.extend_from_slice(zeroes);
+        }
         let (window, fresh) = self.bytes.split_at_mut(start);
         let result = fill(window, fresh);
         self.bytes.truncate(start + *result.as_ref().unwrap_or(&0));
