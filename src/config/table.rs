@@ -69,7 +69,7 @@ options! {
         /// `ring.threads_max`.
         bytes_max: Option<u64> = ("ring.bytes_max", "0", Accepts::or_unset(
             Kind::Bytes(MIB, 4 * GIB),
-            "automatic: the least of 32 MiB, 1/4 of the free tmpfs, 1/16 of the memory limit",
+            "automatic: the least of 16 MiB, 1/4 of the free tmpfs, 1/16 of the memory limit",
         ));
         /// How many threads may have a ring at the same time. The log call of one more thread is refused with
         /// `TOO_MANY_THREADS`. Each takes 256 bytes in the arena's head, used or not.

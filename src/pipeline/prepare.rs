@@ -16,8 +16,8 @@ use crate::sys::mapping::Mapping;
 use crate::sys::memory;
 
 const MIB: u64 = 1 << 20;
-/// The arena by default: min(32 MiB, a quarter of the free tmpfs, a sixteenth of the memory limit).
-pub const ARENA_BYTES_MAX: u64 = 32 * MIB;
+/// The arena by default: min(16 MiB, a quarter of the free tmpfs, a sixteenth of the memory limit).
+pub const ARENA_BYTES_MAX: u64 = 16 * MIB;
 /// Below this an arena is of no use; a smaller share of what is free is rounded up to it.
 const ARENA_BYTES_MIN: u64 = MIB;
 /// The spool by default, where it lies in memory: min(64 MiB, half of what is free).

@@ -7,7 +7,6 @@ use rustls::RootCertStore;
 use rustls::ServerConfig;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
-use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::ServerName;
@@ -20,6 +19,7 @@ use crate::transport::tls::Identity;
 use crate::transport::tls::Material;
 use crate::transport::tls::Session;
 use crate::transport::tls::TlsError;
+use crate::transport::tls::provider::provider;
 use crate::transport::tls::unverified::Unverified;
 
 const AUTHORITIES: &str = "bundle of authorities";
@@ -42,7 +42,7 @@ impl Connector {
     /// [`TlsError`]: what of the material cannot be used. A key that does not belong to its
     /// certificate is among that.
     pub fn new(material: &Material, is_insecure: bool) -> Result<Self, TlsError> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::unusable("TLS provider")(error.to_string()))?;
@@ -86,7 +86,7 @@ impl Acceptor {
     /// # Errors
     /// As [`Connector::new`]; an identity is needed.
     pub fn new(material: &Material) -> Result<Self, TlsError> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(provider());
         let Some(identity) = &material.identity else {
             return Err(TlsError::unusable(CERTIFICATE)("a server needs one".to_owned()));
         };

@@ -1,7 +1,8 @@
 //! TLS on a [`Socket`](crate::transport::Socket): who is trusted, who we are, and the encrypted bytes.
 //!
 //! `material` is what the files say, `config` what becomes of it (a [`Connector`] or an [`Acceptor`]), `session` one
-//! connection's encryption. rustls with the ring provider does the work; nothing outside of this folder names it.
+//! connection's encryption, `provider` the algorithms. rustls does the work, *ring* the arithmetic; nothing outside of
+//! this folder names them.
 //! Without the feature `tls` the same types are there and cannot be made (`absent`).
 //!
 //! Invariants: TLS 1.2 or newer; no session is resumed, so every connection verifies its peer anew; the
@@ -17,6 +18,8 @@ mod absent;
 #[cfg(feature = "tls")]
 mod config;
 mod material;
+#[cfg(feature = "tls")]
+mod provider;
 #[cfg(feature = "tls")]
 mod session;
 #[cfg(test)]

@@ -12,6 +12,10 @@ use rcgen::CertificateParams;
 use rcgen::CertifiedIssuer;
 use rcgen::IsCa;
 use rcgen::KeyPair;
+use rcgen::PKCS_ECDSA_P256_SHA256;
+use rcgen::PKCS_ECDSA_P384_SHA384;
+use rcgen::PKCS_ED25519;
+use rcgen::SignatureAlgorithm;
 use zeroize::Zeroizing;
 
 use crate::transport::Socket;
@@ -26,10 +30,14 @@ const OPTIONS: SocketOptions = SocketOptions { user_timeout: Duration::from_secs
 
 /// Authorities, and the identity of `localhost` that comes from them.
 fn material() -> Material {
+    material_of(&PKCS_ECDSA_P256_SHA256)
+}
+
+fn material_of(algorithm: &'static SignatureAlgorithm) -> Material {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
+    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate_for(algorithm).unwrap());
+    let (issuer, key) = (issuer.unwrap(), KeyPair::generate_for(algorithm).unwrap());
     let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
     let identity = Identity {
         certificates: params.signed_by(&key, &issuer).unwrap().pem().into_bytes(),
@@ -128,6 +136,13 @@ fn a_wrong_name_and_a_foreign_authority_are_refused() {
     let theirs = Material { authorities: material().authorities, ..ours };
     let error = pair(&theirs, "localhost").map(drop).unwrap_err();
     assert!(error.to_string().contains("invalid peer certificate"), "{error}");
+}
+
+#[test]
+fn keys_of_both_curves_are_taken_and_of_no_other() {
+    pair(&material_of(&PKCS_ECDSA_P384_SHA384), "localhost").unwrap();
+    let error = Acceptor::new(&material_of(&PKCS_ED25519)).unwrap_err();
+    assert!(error.to_string().contains("neither an RSA key nor an ECDSA key"), "{error}");
 }
 
 #[test]
