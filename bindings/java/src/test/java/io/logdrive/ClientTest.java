@@ -88,6 +88,25 @@ class ClientTest {
   }
 
   @Test
+  void numbersOfEveryLengthAreWrittenAsTheJdkDoes() throws Exception {
+    Attributes attributes = new Attributes();
+    StringBuilder expected = new StringBuilder();
+    long power = 1;
+    for (int digits = 1; digits <= 19; digits++, power *= 10) {
+      for (long number : new long[] {power - 1, power, -power}) {
+        String name = "n" + digits + "." + number;
+        attributes.put(name, number);
+        expected.append(expected.length() > 0 ? "," : "").append(String.format("\"%s\":\"%d\"", name, number));
+      }
+    }
+    attributes.put("max", Long.MAX_VALUE).put("min", Long.MIN_VALUE);
+    expected.append(",\"max\":\"9223372036854775807\",\"min\":\"-9223372036854775808\"");
+    assertEquals(Code.OK, client.logger().log(Severity.INFO, "numbers", attributes));
+    assertEquals(Code.OK, client.flush(PATIENCE));
+    assertTrue(receiver.record("\"numbers\"").contains("{" + expected + "}"), receiver.record("\"numbers\""));
+  }
+
+  @Test
   void awkwardAttributesAreRenamedOrCountedInTheRecord() throws Exception {
     Attributes many = new Attributes();
     for (int number = 0; number < 100; number++) {

@@ -4,6 +4,7 @@ import ch.qos.logback.classic.LoggerContext;
 import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.classic.util.LogbackMDCAdapter;
 import ch.qos.logback.core.Appender;
+import ch.qos.logback.core.helpers.NOPAppender;
 import io.logdrive.logback.LogdriveAppender;
 import java.io.InputStream;
 import java.net.InetSocketAddress;
@@ -20,8 +21,9 @@ import net.logstash.logback.encoder.LogstashEncoder;
 import org.HdrHistogram.Histogram;
 
 /**
- * The distribution of a Logback call under a steady load: {@code logdrive URL} or {@code logstash}, then calls per second
- * over all threads, threads, seconds. Each side runs in a JVM of its own, with a receiver on the same machine.
+ * The distribution of a Logback call under a steady load: {@code logdrive URL}, {@code logstash} or {@code nothing} (an
+ * appender that does nothing: what the machine, the JVM and Logback cost), then calls per second over all threads,
+ * threads, seconds. Each side runs in a JVM of its own, with a receiver on the same machine.
  */
 public final class Latency {
   private static final LongAdder LOGSTASH_DROPPED = new LongAdder();
@@ -33,8 +35,7 @@ public final class Latency {
     int at = 0;
     String side = arguments[at++];
     LoggerContext context = new LoggerContext();
-    Appender<ILoggingEvent> appender =
-        side.equals("logdrive") ? logdrive(context, arguments[at++]) : logstash(context);
+    Appender<ILoggingEvent> appender = appender(side, context, side.equals("logdrive") ? arguments[at++] : null);
     double rate = Double.parseDouble(arguments[at++]);
     int threads = Integer.parseInt(arguments[at++]);
     double seconds = Double.parseDouble(arguments[at]);
@@ -59,6 +60,17 @@ public final class Latency {
     }
     context.stop();
     System.exit(0);
+  }
+
+  private static Appender<ILoggingEvent> appender(String side, LoggerContext context, String url) throws Exception {
+    switch (side) {
+      case "logdrive":
+        return logdrive(context, url);
+      case "logstash":
+        return logstash(context);
+      default:
+        return new NOPAppender<>();
+    }
   }
 
   private static Appender<ILoggingEvent> logdrive(LoggerContext context, String url) {
