@@ -47,7 +47,7 @@ for run in json.load(open(sys.argv[1])):
 rival = median["Log4jAsyncFileCalls.log4jAsyncFile"]
 print(f"direct, limit 50 ns: {median['DirectCalls.bytes']:.1f}")
 for name in "logback", "log4j":
-    print(f"{name} appender / Log4j's async file call: {median['AppenderCalls.' + name] / rival:.2f}")
+    print(f"{name} appender / Log4j's async file call, limit 1.3: {median['AppenderCalls.' + name] / rival:.2f}")
 PYTHON
 
 "$target/release/logdrive" receive --listen 127.0.0.1:0 --dir "$dir/received" >"$dir/listening" &
