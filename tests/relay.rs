@@ -215,6 +215,23 @@ fn what_the_next_hop_refuses_for_good_is_refused_as_a_whole() {
     assert!(summary.contains("forwarded 10, waiting 0, given up 20"), "{summary}");
 }
 
+/// What was too large says little of what is smaller: the next hop is asked, and nothing is divided on a guess.
+#[test]
+fn what_is_smaller_than_a_batch_that_was_too_large_goes_on_whole() {
+    let mut chain = Chain::new("what_is_smaller_than_a_batch_that_was_too_large_goes_on_whole");
+    let last = ScriptedReceiver::start(&[10], 0);
+    chain.last = last.address;
+    let _relay = chain.start_relay(&[]);
+    let mut client = Client::connect(chain.relay);
+    let (code, _) = client.produce("lines", &Spec::of(0, 100).batch()).unwrap();
+    assert_eq!((code, last.seen().len()), (10, 1), "MESSAGE_TOO_LARGE");
+    let smaller = Spec { producer_id: 2, ..Spec::of(0, 80) };
+    assert_eq!(client.produce("lines", &smaller.batch()).unwrap().0, 0);
+    assert_eq!(last.seen().len(), 2, "one question more: it went on in one piece");
+    let lines: Vec<Vec<u8>> = (0..80).map(|n| smaller.value(n).into_bytes()).collect();
+    assert_same_lines(&last.stored(), &lines);
+}
+
 /// Who was answered has gone: the rest of the batch is delivered, and the relay alone counts what was not.
 #[test]
 fn with_stored_acknowledgements_the_relay_divides() {
