@@ -52,8 +52,12 @@ impl Chain {
     }
 
     fn start_relay(&self, arguments: &[&str]) -> ReceiverProcess {
+        self.start_relay_with("backoff.max=200ms", arguments)
+    }
+
+    fn start_relay_with(&self, options: &str, arguments: &[&str]) -> ReceiverProcess {
         let next = format!(
-            "receivers://{}?backoff.max=200ms&backoff.min=5ms&ring.dir={}",
+            "receivers://{}?{options}&backoff.min=5ms&ring.dir={}",
             self.last,
             self.site.file("relay-rings").display()
         );
@@ -111,6 +115,30 @@ fn with_stored_acknowledgements_the_next_hop_may_be_away() {
     wait::until("all of it is forwarded", || cat_lines(&[chain.dir()]).len() == 1000);
     verify(&[chain.dir()]);
     assert_same_lines(&cat_lines(&[chain.dir()]), &expected(1000));
+}
+
+/// The quota is that of the name: what a killed relay left is a part of it.
+#[test]
+fn what_a_dead_relay_left_takes_its_part_of_the_quota() {
+    const QUOTA: &str = "spool.bytes_max=32MiB";
+    let chain = Chain::new("what_a_dead_relay_left_takes_its_part_of_the_quota");
+    let mut producer_id = 0;
+    let mut taken_until_refused = || {
+        let relay = chain.start_relay_with(QUOTA, &["--forward-ack", "stored"]);
+        let mut client = Client::connect(chain.relay);
+        let before = producer_id;
+        loop {
+            producer_id += 1;
+            let batch = Spec { producer_id, ..Spec::of(0, 2_000) }.batch();
+            if client.produce("lines", &batch).unwrap().0 != 0 {
+                relay.kill();
+                return producer_id - before;
+            }
+        }
+    };
+    // Two segments are allowed in any case.
+    let (first, second) = (taken_until_refused(), taken_until_refused());
+    assert!(first > 200 && second < first / 2, "{first} batches, then {second}");
 }
 
 /// Kills of the relay at random moments, under load; what moved while its fate was unknown is dropped by readers.

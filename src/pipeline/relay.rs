@@ -24,6 +24,7 @@ use crate::batch::Header;
 use crate::checksum;
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::ids::InstanceId;
 use crate::ids::Moment;
 use crate::pipeline::StartError;
 use crate::pipeline::adopt;
@@ -94,6 +95,8 @@ pub enum GivenUp {
 
 /// See the module's head. One thread's; dropping it leaves what is stored to the next relay of its name.
 pub struct Relay {
+    roots: Roots,
+    instance: InstanceId,
     writer: spool::Writer,
     /// The number of the last batch that was taken.
     taken: Option<u64>,
@@ -193,7 +196,7 @@ impl Relay {
         // For a slot with rings: a process of the name that was no relay left it.
         let ring = prepare::ring_options(&settings, prepare::ARENA_BYTES_MAX);
         let adoption = Adoption::new(adoption::Parts {
-            roots,
+            roots: roots.clone(),
             options: adopt::Options::new(encode.clone(), spool_options, ring),
             interval: settings.spool.adoption_interval,
             slots_max: settings.spool.adoption_slots_max as usize,
@@ -218,6 +221,8 @@ impl Relay {
             notifier,
         });
         let mut relay = Self {
+            roots,
+            instance,
             writer,
             taken: None,
             gate,
@@ -306,6 +311,9 @@ impl Relay {
 
     /// What is not urgent: the next segment, and the sync that `spool.sync` asks for. Blocks on the disk.
     pub fn maintain(&mut self, now: Moment) {
+        if self.writer.will_allocate() {
+            self.writer.set_other_bytes(self.roots.bytes_beside(self.instance));
+        }
         self.writer.prepare(now);
         if self.writer.sync_due(now).is_err() {
             self.counters.batch.spool_errors.add(1);
