@@ -56,10 +56,16 @@ fn fork(body: impl FnOnce() -> bool) -> libc::pid_t {
 }
 
 fn wait_for(child: libc::pid_t) {
+    let status = status_of(child);
+    assert!(status == 0, "status {status:#x}");
+}
+
+/// How it ended; 0 for well.
+fn status_of(child: libc::pid_t) -> libc::c_int {
     let mut status = 0;
     // SAFETY: a child of ours; `status` has room.
     unsafe { libc::waitpid(child, &raw mut status, 0) };
-    assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "status {status:#x}");
+    status
 }
 
 /// Lines per writer, each of which must be there exactly once and in order.
@@ -127,6 +133,43 @@ fn parent_child_and_grandchild_log_on_and_every_record_is_there_once() {
     found.sort_unstable();
     found.dedup();
     assert_eq!(found.len(), 9 * RECORDS as usize);
+}
+
+/// A thread that begins or ends holds a lock of the standard library, which nobody gives back in a child.
+#[test]
+fn children_of_a_parent_whose_threads_come_and_go_deliver_and_end() {
+    const FORKS: u32 = 300;
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    let receiver = ReceiverProcess::start(&store, &[]);
+    let client = client(&receiver, dir.path());
+    let is_stopping = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_stopping.load(Ordering::Relaxed) {
+                    let spawn = || std::thread::Builder::new().spawn(|| {}).unwrap();
+                    let many: Vec<_> = std::iter::repeat_with(spawn).take(16).collect();
+                    many.into_iter().for_each(|thread| thread.join().unwrap());
+                }
+            });
+        }
+        let mut children = (0..FORKS).map(|number| {
+            fork(|| {
+                // SAFETY: ends a child that hangs; no memory is touched.
+                unsafe { libc::alarm(DEADLINE.as_secs() as u32) };
+                client.info(format!("child {number}"));
+                client.clone().close(DEADLINE).is_ok()
+            })
+        });
+        let ended_badly = children.find(|child| status_of(*child) != 0);
+        is_stopping.store(true, Ordering::Relaxed);
+        assert_eq!(ended_badly, None, "a child hung, or closed without success");
+    });
+    client.close(DEADLINE).unwrap();
+    let found = support::cat(&[store.to_str().unwrap()]);
+    let expected: Vec<String> = (0..FORKS).map(|number| format!("child {number}")).collect();
+    assert_eq!(found, expected);
 }
 
 #[test]

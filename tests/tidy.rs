@@ -11,7 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("checksum", &[]),
     ("event", &["ids"]),
-    ("own_thread", &[]),
+    ("own_thread", &["sys"]),
     ("facade", &["client", "logger", "record", "stats", "own_thread", "error"]),
     ("sync", &[]),
     ("clock", &["ids", "sys", "sync"]),

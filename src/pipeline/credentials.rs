@@ -19,6 +19,7 @@ use crate::config::SaslSettings;
 use crate::config::Settings;
 use crate::config::TlsSettings;
 use crate::ids::Moment;
+use crate::own_thread;
 use crate::proto::kafka::sasl::Credentials;
 #[cfg(feature = "tls")]
 use crate::proto::kafka::sasl::Hash;
@@ -191,7 +192,7 @@ impl Watch {
             drop(shared);
             waker.wake();
         };
-        let started = std::thread::Builder::new().name("logdrive-secrets".to_owned()).spawn(look);
+        let started = own_thread::start("logdrive-secrets", look);
         if let Err(error) = started {
             // The source went with the thread that was not started: nothing is watched any more.
             self.is_watched = false;

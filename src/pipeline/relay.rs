@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -50,6 +49,7 @@ use crate::spool::CommitError;
 use crate::spool::DropReason;
 use crate::stats::Counters;
 use crate::sys::guard;
+use crate::sys::thread::Thread;
 use crate::transport::Poller;
 use crate::transport::Waker;
 
@@ -105,7 +105,7 @@ pub struct Relay {
     counters: Arc<Counters>,
     waker: Waker,
     stops: Arc<AtomicBool>,
-    threads: Option<(JoinHandle<Sender>, JoinHandle<Adoption>)>,
+    threads: Option<(Thread<Sender>, Thread<Adoption>)>,
 }
 
 /// How far the next hop has answered for what was taken.
@@ -339,9 +339,9 @@ impl Relay {
         self.stops.store(true, Ordering::Relaxed);
         self.handover.stop_sender();
         self.waker.wake();
-        // Caught panics never end our threads, so joining them fails only if std itself panicked.
+        // Caught panics never end our threads, so there is always a result.
         let _adoption = adoption.join();
-        let Ok(sender) = sender.join() else { return false };
+        let Some(sender) = sender.join() else { return false };
         let Some(mut own) = sender.into_own() else { return false };
         own.writer = Some(self.writer);
         match own.remove_drained() {

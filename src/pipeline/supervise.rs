@@ -9,12 +9,12 @@ use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::own_thread;
 use crate::stats::Counters;
 use crate::sys::signals;
+use crate::sys::thread::Thread;
 
 /// Pause after a caught panic, so that one that comes back at once does not burn a core.
 const PAUSE_AFTER_PANIC: Duration = Duration::from_millis(100);
@@ -26,15 +26,13 @@ pub fn start<T: Send + 'static>(
     counters: Arc<Counters>,
     parts: Arc<Mutex<Option<T>>>,
     mut body: impl FnMut(&mut T) + Send + 'static,
-) -> io::Result<JoinHandle<T>> {
-    let builder = std::thread::Builder::new().name(name.to_owned());
+) -> io::Result<Thread<T>> {
     // Inherited by the new thread, so that it never runs with a signal open.
     let _blocked = signals::block_all();
-    builder.spawn(move || {
+    own_thread::start(name, move || {
         // A poisoned lock guards an option that is whole at every step.
         let taken = parts.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut state = taken.expect("each thread has parts of its own");
-        own_thread::mark(true);
         // Unwind safety: the bodies keep their state valid at every step, or repair it when called again.
         while catch_unwind(AssertUnwindSafe(|| body(&mut state))).is_err() {
             counters.batch.panics.add(1);

@@ -11,7 +11,6 @@ use std::sync::PoisonError;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -22,6 +21,7 @@ use crate::pipeline::supervise;
 use crate::ring::registry::Starter;
 use crate::stats::Counters;
 use crate::sys::fork;
+use crate::sys::thread::Thread;
 
 /// Pause before threads that the system refused are tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -46,7 +46,7 @@ pub struct Threads {
 /// What a thread owns, before and while it runs.
 struct Parked<T> {
     parts: Arc<Mutex<Option<T>>>,
-    handle: Mutex<Option<JoinHandle<T>>>,
+    handle: Mutex<Option<Thread<T>>>,
 }
 
 /// What a thread owns, to be had back.
@@ -54,7 +54,7 @@ pub enum Ended<T> {
     /// It never ran.
     Never(T),
     /// It ends when it is told to.
-    Running(JoinHandle<T>),
+    Running(Thread<T>),
 }
 
 impl<T> Ended<T> {
@@ -62,8 +62,8 @@ impl<T> Ended<T> {
     pub fn join(self) -> Option<T> {
         match self {
             Ended::Never(parts) => Some(parts),
-            // Caught panics never end our threads, so joining them fails only if std itself panicked.
-            Ended::Running(thread) => thread.join().ok(),
+            // Caught panics never end our threads, so there is always a result.
+            Ended::Running(thread) => thread.join(),
         }
     }
 }

@@ -12,8 +12,6 @@ use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
-use std::thread::Thread;
 use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
@@ -24,6 +22,7 @@ use crate::pipeline::encode::Ticket;
 use crate::pipeline::supervise;
 use crate::ring::Slice;
 use crate::stats::Counters;
+use crate::sys::thread::Thread;
 
 /// Slices that may be out at a time, per worker.
 const SLICES_PER_WORKER: usize = 2;
@@ -51,14 +50,14 @@ struct Shared {
     done: Mutex<BTreeMap<u64, Done>>,
     spare_groups: ArrayQueue<SealedGroup>,
     is_stopping: AtomicBool,
-    batcher: OnceLock<Thread>,
+    batcher: OnceLock<std::thread::Thread>,
     counters: Arc<Counters>,
 }
 
 /// See the module's head.
 pub struct Workers {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<Encoder>>,
+    threads: Vec<Thread<Encoder>>,
     /// For threads that are not started yet.
     parked: Vec<Encoder>,
     /// Encodes in the batcher's thread, where there is one worker, or no thread was to be had.
@@ -133,7 +132,7 @@ impl Workers {
         let pushed = self.shared.jobs.push(Job { slice, ticket });
         debug_assert!(pushed.is_ok(), "the queue holds as many jobs as may be out");
         for thread in &self.threads {
-            thread.thread().unpark();
+            thread.unpark();
         }
     }
 
@@ -161,7 +160,7 @@ impl Drop for Workers {
         // Release: partner is the load in `work`.
         self.shared.is_stopping.store(true, Ordering::Release);
         for thread in self.threads.drain(..) {
-            thread.thread().unpark();
+            thread.unpark();
             // A worker's own panics are caught and counted, so there is nothing to learn here.
             let _encoder = thread.join();
         }

@@ -1,4 +1,4 @@
-//! What the operating system gives: mappings, private files, locks, the time stamp counter.
+//! What the operating system gives: mappings, private files, locks, threads, the time stamp counter.
 //!
 //! Owns the unsafe calls outside `ring::raw`; every block says why it is sound. Knows nothing of
 //! records, batches or formats.
@@ -17,4 +17,5 @@ pub mod memory;
 pub mod process;
 pub mod set_once;
 pub mod signals;
+pub mod thread;
 pub mod tsc;

@@ -64,11 +64,9 @@ impl Resolver {
         if !shared.is_running {
             shared.is_running = true;
             let (state, waker) = (self.shared.clone(), self.waker.clone());
-            let started =
-                std::thread::Builder::new().name("logdrive-resolve".to_owned()).spawn(move || {
-                    own_thread::mark(true);
-                    resolve_all(&state, &waker);
-                });
+            let started = own_thread::start("logdrive-resolve", move || {
+                resolve_all(&state, &waker);
+            });
             if let Err(error) = started {
                 shared.is_running = false;
                 let refused: Vec<_> = shared.requests.drain(..).collect();

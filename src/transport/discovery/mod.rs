@@ -118,8 +118,7 @@ impl Discovery {
     pub fn start(source: Box<dyn Source>, interval: Duration, waker: Waker) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
         let state = shared.clone();
-        std::thread::Builder::new().name("logdrive-discover".to_owned()).spawn(move || {
-            own_thread::mark(true);
+        let _detached = own_thread::start("logdrive-discover", move || {
             ask_all(&state, source, interval, &waker);
         })?;
         Ok(Self { shared })
