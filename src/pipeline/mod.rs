@@ -241,7 +241,7 @@ impl Pipeline {
         let instance = slot.instance();
         let links = links(&settings, &sender_waker, instance);
         let Links { gate, handover, counters, notifier, .. } = links.clone();
-        let (policy, quota) = (settings.spool.full, spool_options.bytes_max);
+        let policy = settings.spool.full;
         let batcher = Batcher::new(batcher::Parts {
             arena: arena.clone(),
             writer,
@@ -250,7 +250,7 @@ impl Pipeline {
             clock,
             settings: encode.batch.clone(),
             placement: placement.clone(),
-            pressure: Pressure::new(arena.clone(), roots.clone(), policy, quota),
+            pressure: Pressure::new(arena.clone(), roots.clone(), policy),
         });
         let has_heritage = roots.has_dead();
         let options = adopt::Options::new(encode, spool_options, ring);

@@ -13,7 +13,7 @@ use crate::ring::Arena;
 use crate::spool;
 use crate::spool::CommitError;
 
-/// One in so many bytes of the quota is kept for severity WARN and above: above 90 % only they are admitted.
+/// One in so many bytes of its quota is kept for severity WARN and above: above 90 % only they are admitted.
 const RESERVE_DIVISOR: u64 = 10;
 /// Half the first pause before a commit that the spool refused is tried again; each one is twice the last.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
@@ -27,15 +27,14 @@ pub struct Pressure {
     arena: Arc<Arena>,
     roots: Roots,
     policy: SpoolFull,
-    bytes_max: u64,
     pause: Duration,
     only_urgent: bool,
 }
 
 impl Pressure {
-    /// None yet; `bytes_max` is the quota of all slots below `roots`.
-    pub fn new(arena: Arc<Arena>, roots: Roots, policy: SpoolFull, bytes_max: u64) -> Self {
-        Self { arena, roots, policy, bytes_max, pause: PAUSE_MIN, only_urgent: false }
+    /// None yet; the slots below `roots` share a quota.
+    pub fn new(arena: Arc<Arena>, roots: Roots, policy: SpoolFull) -> Self {
+        Self { arena, roots, policy, pause: PAUSE_MIN, only_urgent: false }
     }
 
     /// A commit was refused: it is tried again after the pause.
@@ -68,11 +67,12 @@ impl Pressure {
     /// only where a segment is to be allocated next.
     pub fn look(&mut self, writer: &mut spool::Writer, is_blocked: bool) {
         self.arena.close_if_lost();
-        // A blocked group may be one that needs a segment of its own, whatever the active one has left.
-        if is_blocked || writer.will_allocate() {
+        // A blocked group may be one that needs a segment of its own, whatever the active one has left. While only
+        // the urgent are admitted none may ever be allocated: then others' room is how it ends.
+        if is_blocked || self.only_urgent || writer.will_allocate() {
             writer.set_other_bytes(self.roots.bytes_beside(self.arena.instance()));
         }
-        let is_scarce = is_blocked || writer.room_bytes() < self.bytes_max / RESERVE_DIVISOR;
+        let is_scarce = is_blocked || writer.room_bytes() < writer.quota_bytes() / RESERVE_DIVISOR;
         let only_urgent = is_scarce && !self.drops_oldest();
         if only_urgent != self.only_urgent {
             self.only_urgent = only_urgent;
@@ -99,7 +99,7 @@ mod tests {
         let mapping = crate::sys::mapping::Mapping::anonymous(bytes).unwrap();
         let arena = Arc::new(Arena::create(mapping, description, &options));
         let roots = Roots::new(None, None, "test");
-        let mut pressure = Pressure::new(arena, roots, SpoolFull::Block, 1 << 24);
+        let mut pressure = Pressure::new(arena, roots, SpoolFull::Block);
         let full = CommitError::Full { used_bytes: 1, bytes_max: 1 };
         (0..20).for_each(|_| pressure.note_refused(&full));
         assert_eq!(pressure.pause(), PAUSE_FULL_MAX);

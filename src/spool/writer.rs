@@ -132,12 +132,17 @@ impl Writer {
         self.other_bytes = bytes;
     }
 
+    /// Bytes that this spool may occupy: all of the quota but what others take of it, and two segments in any case.
+    pub fn quota_bytes(&self) -> u64 {
+        self.allowed_bytes(self.options.segment_bytes)
+    }
+
     /// Bytes that may still be committed before a commit finds the spool full.
     pub fn room_bytes(&self) -> u64 {
         let segment_bytes = self.options.segment_bytes;
         let active = self.active.as_ref().map_or(0, |active| active.room() as u64);
         let unused = self.shared.free_count() + usize::from(self.spare.is_some());
-        let allowed = self.allowed_bytes(segment_bytes).saturating_sub(self.shared.used_bytes());
+        let allowed = self.quota_bytes().saturating_sub(self.shared.used_bytes());
         active + (unused as u64 + allowed / segment_bytes) * segment_bytes
     }
 
