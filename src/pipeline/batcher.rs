@@ -346,7 +346,7 @@ impl Batcher {
     /// What keeps the call path and the commit free of page faults, and recovery exact.
     fn housekeep(&mut self) {
         let now = self.clock.moment();
-        self.pressure.look(&mut self.writer, self.blocked.is_some());
+        self.pressure.look(now, &mut self.writer, self.blocked.is_some());
         self.count_waiting();
         self.writer.prepare(now);
         self.arena.populate_ahead(POPULATE_CHUNKS);

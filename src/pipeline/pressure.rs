@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::SpoolFull;
+use crate::ids::Moment;
 use crate::pipeline::slots::Roots;
 use crate::ring::Arena;
 use crate::spool;
@@ -22,6 +23,10 @@ const PAUSE_FULL_MAX: Duration = Duration::from_millis(32);
 /// Longest pause where the file system refuses: each try costs system calls.
 const PAUSE_ERROR_MAX: Duration = Duration::from_millis(512);
 
+/// Pause between two looks at what others use while only the urgent are admitted: waiting callers wake the batcher
+/// thousands of times in a second, and a look lists directories.
+const OTHERS_INTERVAL: Duration = Duration::from_millis(100);
+
 /// See the module's head.
 pub struct Pressure {
     arena: Arc<Arena>,
@@ -29,12 +34,14 @@ pub struct Pressure {
     policy: SpoolFull,
     pause: Duration,
     only_urgent: bool,
+    /// When it was last looked at what others use.
+    looked_at: Moment,
 }
 
 impl Pressure {
     /// None yet; the slots below `roots` share a quota.
     pub fn new(arena: Arc<Arena>, roots: Roots, policy: SpoolFull) -> Self {
-        Self { arena, roots, policy, pause: PAUSE_MIN, only_urgent: false }
+        Self { arena, roots, policy, pause: PAUSE_MIN, only_urgent: false, looked_at: Moment(0) }
     }
 
     /// A commit was refused: it is tried again after the pause.
@@ -65,11 +72,13 @@ impl Pressure {
 
     /// Tells the writer what others use, the rings whom to admit: nobody where their file is gone. Looks at the disk
     /// only where a segment is to be allocated next.
-    pub fn look(&mut self, writer: &mut spool::Writer, is_blocked: bool) {
+    pub fn look(&mut self, now: Moment, writer: &mut spool::Writer, is_blocked: bool) {
         self.arena.close_if_lost();
         // A blocked group may be one that needs a segment of its own, whatever the active one has left. While only
         // the urgent are admitted none may ever be allocated: then others' room is how it ends.
-        if is_blocked || self.only_urgent || writer.will_allocate() {
+        let is_due = self.only_urgent && now.since(self.looked_at) >= OTHERS_INTERVAL;
+        if is_blocked || is_due || writer.will_allocate() {
+            self.looked_at = now;
             writer.set_other_bytes(self.roots.bytes_beside(self.arena.instance()));
         }
         let is_scarce = is_blocked || writer.room_bytes() < writer.quota_bytes() / RESERVE_DIVISOR;

@@ -1,7 +1,7 @@
 //! The cryptography of TLS: what RFC 8446 §9.1 requires of everybody, done by *ring*.
 //!
 //! AES-GCM, ECDHE over P-256 and P-384, RSA and ECDSA. ChaCha20-Poly1305, X25519 and Ed25519 would make the library
-//! 100 KB larger, and there is no broker that speaks only them. The parts are put together here, because
+//! 124 KB larger, and there is no broker that speaks only them. The parts are put together here, because
 //! `rustls::crypto::ring::default_provider` links them all.
 
 use std::sync::Arc;
