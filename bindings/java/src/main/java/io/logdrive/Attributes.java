@@ -18,7 +18,8 @@ public final class Attributes {
 
   private static final int NAME_BYTES_MAX = 0xffff;
   private static final int HEAD_BYTES = 6;
-  private static final int ROOM_BYTES = 512;
+  /** For most records. With 512 a Logback call took 50 ns more: HotSpot clears larger arrays in a slower way. */
+  private static final int ROOM_BYTES = 448;
   /** Above every record; nothing is gathered beyond it. */
   private static final int BYTES_MAX = 1 << 20;
 
