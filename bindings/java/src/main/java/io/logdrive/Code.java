@@ -1,6 +1,6 @@
 package io.logdrive;
 
-/** What became of a call. The numbers are those of the C ABI and never change their meaning. */
+/** What became of a call. Up to {@link #SPOOL_FULL} the numbers are those of the C ABI, which never change. */
 public enum Code {
   /** Success. Of a log call: the record was accepted and survives a crash, or is below the level. */
   OK("success"),
@@ -30,6 +30,8 @@ public enum Code {
   DAMAGED("a file is damaged, foreign or of another version"),
   /** A forked process has no rings of its own yet. */
   STARTING("the rings of a forked process are being made; the record was refused"),
+  /** More than 90 % of the spool is in use and the record is below WARN ({@code spool.full}). */
+  SPOOL_FULL("the spool is nearly full and the record is below WARN: raise spool.bytes_max"),
   /** The native library could not be loaded: nothing is logged. {@link Client#failure} says why. */
   UNAVAILABLE("the native library could not be loaded: nothing is logged");
 
