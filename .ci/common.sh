@@ -18,6 +18,9 @@ finish() {
     echo "check $check: $outcome"
 }
 trap finish EXIT
+# Who is told to end has not passed.
+trap 'exit 143' TERM
+trap 'exit 130' INT
 
 # Ends the check without a verdict; the reason is printed.
 skip() {
