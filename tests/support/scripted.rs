@@ -96,8 +96,13 @@ impl ScriptedReceiver {
 
     /// Answers everything with success from now on.
     pub fn relent(&self) {
+        self.answer(0);
+    }
+
+    /// Answers everything with `code` from now on.
+    pub fn answer(&self, code: i16) {
         self.shared.script.lock().unwrap().clear();
-        *self.shared.afterwards.lock().unwrap() = 0;
+        *self.shared.afterwards.lock().unwrap() = code;
     }
 
     /// What arrived, in order.
