@@ -257,6 +257,25 @@ fn an_offset_that_goes_back_is_reported() {
     assert_conserved(&client.close(wait::PATIENCE).unwrap());
 }
 
+/// Who gives no producer ids gets batches without numbers, and the statistics say so.
+#[test]
+fn a_cluster_without_producer_ids_gets_batches_without_numbers() {
+    for scheme in ["receivers", "kafka"] {
+        let (site, receiver) = (Site::new(), ScriptedReceiver::start(&[], 0));
+        receiver.hide_producer_ids();
+        let client = open(&site, scheme, &receiver);
+        let lines = log_ten(&client, 0);
+        client.flush(wait::PATIENCE).unwrap();
+        let stats = client.close(wait::PATIENCE).unwrap();
+        assert_eq!(receiver.stored(), lines, "{scheme}: {stats:?}");
+        let seen = receiver.seen();
+        assert!(seen.iter().all(|one| one.header.producer_id == -1), "{scheme}: {seen:?}");
+        let told = &stats.sender.receivers[0].last_failure;
+        assert!(told.contains("InitProducerId"), "{scheme}: {told}");
+        assert_conserved(&stats);
+    }
+}
+
 /// Losing a connection is no verdict on the batch: it does not use up the attempts that an error leaves.
 #[test]
 fn lost_connections_do_not_count_as_refusals() {
