@@ -316,6 +316,42 @@ fn threads_that_are_refused_are_tried_again() {
     assert_eq!(support::cat(&[store.to_str().unwrap()]), ["in time"]);
 }
 
+/// Where the system refuses the thread that reads credentials, they are read by a later one.
+#[test]
+fn credentials_are_read_again_after_a_thread_was_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let path = dir.path();
+    wait_for(fork(|| {
+        // SAFETY: as above.
+        let _may_fail = unsafe { libc::setuid(65_534) };
+        let (password, rings) = (path.join("password"), path.join("ring"));
+        std::fs::write(&password, "one").unwrap();
+        let url = format!(
+            "receivers://127.0.0.1:1/forked?sasl.mechanism=PLAIN&sasl.username=u&sasl.password_file={}\
+             &sasl.insecure_cleartext=true&credentials.reload_interval=100ms&close.deadline=0s&ring.dir={}",
+            password.display(),
+            rings.display()
+        );
+        let client = Client::start(&Config::from_url(&url).unwrap()).unwrap();
+        support::wait::until("threads are started", || {
+            client.log(Severity::Info, "in time").is_ok()
+        });
+        set_limit(libc::RLIMIT_NPROC, 0);
+        support::wait::until("a thread is refused", || {
+            let sender = client.stats().sender;
+            sender.credentials_failure.contains("no thread to read credentials")
+        });
+        set_limit(libc::RLIMIT_NPROC, u64::MAX);
+        std::fs::write(&password, "two").unwrap();
+        support::wait::until("the password is read again", || {
+            client.stats().sender.credentials_reloads == 1
+        });
+        true
+    }));
+}
+
 /// The parent is gone, its child lives and has copies of all its descriptors: the slot is dead all the same.
 #[test]
 fn a_forked_child_does_not_keep_a_dead_parents_slot_alive() {

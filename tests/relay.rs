@@ -316,3 +316,58 @@ fn what_the_relays_disk_spoils_is_taken_again() {
     assert_same_lines(&cat_lines(&[chain.dir()]), &lines);
     verify(&[chain.dir()]);
 }
+
+/// The batch of a producer that is none of ours: without the identity it cannot be divided.
+fn foreign(spec: Spec) -> Vec<u8> {
+    let mut batch = spec.batch();
+    let name = b"logdrive.id";
+    let at = batch.windows(name.len()).position(|window| window == name).unwrap();
+    batch[at] = b'L';
+    // What the checksum covers begins behind it.
+    let crc = logdrive::checksum::crc32c(&batch[21..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+    batch
+}
+
+/// A guess is no verdict: what cannot be divided on its account is sent whole, and the next hop takes it.
+#[test]
+fn with_stored_acknowledgements_what_cannot_be_divided_goes_on_whole() {
+    let mut chain = Chain::new("with_stored_acknowledgements_what_cannot_be_divided_goes_on_whole");
+    let last = ScriptedReceiver::start(&[10], 0);
+    chain.last = last.address;
+    let relay = chain.start_relay(&["--forward-ack", "stored"]);
+    let mut client = Client::connect(chain.relay);
+    // Refused, then taken in two parts: from then on half of its bytes are the limit.
+    assert_eq!(client.produce("lines", &Spec::of(0, 100).batch()).unwrap().0, 0);
+    wait::until("both parts are forwarded", || last.stored().len() == 100);
+    let smaller = Spec { producer_id: 2, ..Spec::of(0, 80) };
+    assert_eq!(client.produce("lines", &foreign(smaller)).unwrap().0, 0);
+    wait::until("what is smaller is forwarded too", || last.stored().len() == 180);
+    let lines: Vec<Vec<u8>> = (0..80).map(|n| smaller.value(n).into_bytes()).collect();
+    assert_same_lines(&last.stored()[100..], &lines);
+    assert_eq!(last.seen().len(), 4, "in one piece");
+    let (_, summary) = relay.terminate();
+    assert!(summary.contains("forwarded 180, waiting 0, given up 0"), "{summary}");
+}
+
+/// A refusal is a verdict: what cannot be divided down to the guilty record is set aside as it is.
+#[test]
+fn with_stored_acknowledgements_what_is_refused_and_cannot_be_divided_is_a_dead_letter() {
+    let mut chain = Chain::new(
+        "with_stored_acknowledgements_what_is_refused_and_cannot_be_divided_is_a_dead_letter",
+    );
+    let last = ScriptedReceiver::start(&[87], 0);
+    chain.last = last.address;
+    let relay = chain.start_relay(&["--forward-ack", "stored"]);
+    let mut client = Client::connect(chain.relay);
+    let spec = Spec::of(0, 10);
+    assert_eq!(client.produce("lines", &foreign(spec)).unwrap().0, 0);
+    wait::until("it was refused", || !last.seen().is_empty());
+    let (_, summary) = relay.terminate();
+    assert!(summary.contains("forwarded 0, waiting 0, given up 10"), "{summary}");
+    let names = std::fs::read_dir(chain.site.file("relay")).unwrap().flatten();
+    let letters = names.map(|name| name.path().join("dead-letters")).find(|dir| dir.is_dir());
+    let instance = std::fs::read_dir(letters.unwrap()).unwrap().flatten().next().unwrap().path();
+    let lines: Vec<Vec<u8>> = (0..10).map(|n| spec.value(n).into_bytes()).collect();
+    assert_same_lines(&cat_lines(&[instance]), &lines);
+}

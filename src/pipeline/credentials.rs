@@ -5,6 +5,8 @@
 //! short-lived thread of its own: a file server or a command that hangs holds up no lane. Knows nothing of
 //! connections. Invariant: secrets are held by [`Secret`] and [`Material`], which print nothing of them.
 
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -57,6 +59,9 @@ pub enum CredentialsError {
     /// The token's command failed.
     #[error("sasl.token_command: {0}")]
     Command(#[from] CommandError),
+    /// A defect of ours, or of a library that reads keys and certificates.
+    #[error("reading the credentials panicked")]
+    Panicked,
     /// The mechanism is not in this build.
     #[cfg(not(feature = "tls"))]
     #[error(transparent)]
@@ -178,13 +183,18 @@ impl Watch {
     }
 
     fn begin_look(&mut self) {
-        // None while an earlier look hangs: then there is nothing to begin.
-        let Some(mut source) = lock(&self.shared).source.take() else { return };
+        if lock(&self.shared).source.is_none() {
+            // An earlier look hangs: then there is nothing to begin.
+            return;
+        }
         let (shared, waker) = (self.shared.clone(), self.waker.clone());
         let look = move || {
-            let outcome = source.look();
+            // Taken here: a thread that was refused has taken nothing along.
+            let Some(mut source) = lock(&shared).source.take() else { return };
+            // Unwind safety: what was seen changes last.
+            let outcome = catch_unwind(AssertUnwindSafe(|| source.look()));
             let mut shared = lock(&shared);
-            match outcome {
+            match outcome.unwrap_or(Err(CredentialsError::Panicked)) {
                 Ok(found) => shared.found = found.or(shared.found.take()),
                 Err(failure) => shared.failure = Some(failure),
             }
@@ -192,11 +202,7 @@ impl Watch {
             drop(shared);
             waker.wake();
         };
-        let started = own_thread::start("logdrive-secrets", look);
-        if let Err(error) = started {
-            // The source went with the thread that was not started: nothing is watched any more.
-            self.is_watched = false;
-            self.look_at = None;
+        if let Err(error) = own_thread::start("logdrive-secrets", look) {
             self.failures += 1;
             self.last_failure = format!("no thread to read credentials: {error}");
         }

@@ -26,8 +26,8 @@ use thiserror::Error;
 
 use crate::batch;
 use crate::batch::HEADER_BYTES;
-use crate::batch::SplitBatch;
 use crate::ids::InstanceId;
+use crate::pipeline::sender::Payload;
 use crate::sys::file;
 
 /// The directory's name, beside the slots of an application.
@@ -87,16 +87,16 @@ impl DeadLetters {
         Self { dir, bytes_max, used: None, open: HashMap::new() }
     }
 
-    /// Keeps a part of a batch that was refused; blocks until it is on the disk.
+    /// Keeps a batch that was refused, or a part of one; blocks until it is on the disk.
     pub fn keep(
         &mut self,
         instance: InstanceId,
         topic: &str,
         partition: i32,
-        batch: &SplitBatch,
+        batch: &Payload,
     ) -> Result<(), KeepError> {
         let used = *self.used.get_or_insert_with(|| bytes_below(&self.dir));
-        let bytes = (HEADER_BYTES + batch.body.len()) as u64;
+        let bytes = batch.bytes() as u64;
         if used + bytes > self.bytes_max {
             return Err(KeepError::Full { used, bytes_max: self.bytes_max });
         }
@@ -117,7 +117,7 @@ impl DeadLetters {
         }
     }
 
-    fn append(&mut self, path: &Path, batch: &SplitBatch) -> io::Result<()> {
+    fn append(&mut self, path: &Path, batch: &Payload) -> io::Result<()> {
         if !self.open.contains_key(path) {
             if self.open.len() >= OPEN_MAX {
                 self.open.clear();
@@ -152,17 +152,18 @@ impl Letters {
         Ok(Self { file, bytes, next_offset })
     }
 
-    fn append(&mut self, batch: &SplitBatch) -> io::Result<()> {
-        let mut header = batch.sealed.header;
-        batch::bind(&mut header, batch.sealed.body_crc, batch.sealed.body_bytes, -1, -1, -1);
+    fn append(&mut self, batch: &Payload) -> io::Result<()> {
+        let mut header = batch.header();
+        let body_bytes = batch.body().len() as u32;
+        batch::bind(&mut header, batch.body_crc(), body_bytes, -1, -1, -1);
         let mut bytes = header.to_vec();
         // The base offset is not covered by the checksum, as in a receiver's files.
         bytes[..8].copy_from_slice(&self.next_offset.to_be_bytes());
-        bytes.extend_from_slice(&batch.body);
+        bytes.extend_from_slice(batch.body());
         self.file.write_all(&bytes)?;
         self.file.sync_data()?;
         self.bytes += bytes.len() as u64;
-        self.next_offset += i64::from(batch.sealed.record_count);
+        self.next_offset += i64::from(batch.record_count());
         Ok(())
     }
 }

@@ -152,6 +152,42 @@ fn a_batch_that_is_never_taken_is_given_up_and_counted() {
     }
 }
 
+/// A record that one receiver refuses for good is no matter for the others: what is unanswered at a frozen one
+/// holds up nothing new.
+#[test]
+fn a_batch_that_is_given_up_stops_no_healthy_receiver() {
+    let (site, frozen) = (Site::new(), ScriptedReceiver::start(&[], 0));
+    // Each answer waits for the next one.
+    frozen.lie(&[Lie::Late; 1_000]);
+    let healthy = ScriptedReceiver::start(&[], 0);
+    // None of them ends before the test gives up.
+    let options = "linger=1ms&acknowledgement.deadline=5m&request.timeout=5m&tcp.user_timeout=5m&\
+                   heartbeat.interval=5m&close.deadline=0s";
+    let client = site.client(&[frozen.address, healthy.address], options);
+    let mut count = 0;
+    let mut log_one = || {
+        let line = format!("line {count}");
+        count += 1;
+        client.log(Severity::Info, &line).unwrap();
+        let has_it = |receiver: &ScriptedReceiver| {
+            receiver.seen().iter().any(|seen| seen.values.iter().any(|it| it == line.as_bytes()))
+        };
+        wait::until(&format!("{line} arrived"), || has_it(&frozen) || has_it(&healthy));
+    };
+    while frozen.seen().is_empty() || healthy.seen().is_empty() {
+        log_one();
+    }
+    healthy.answer(87);
+    while client.stats().dropped_total() == 0 {
+        log_one();
+    }
+    healthy.relent();
+    let before = healthy.seen().len();
+    while healthy.seen().len() < before + 10 {
+        log_one();
+    }
+}
+
 /// An answer that cannot be believed is none: the connection is given up, and the batch, which stays stored, is
 /// sent again as it was.
 #[test]
@@ -219,6 +255,25 @@ fn an_offset_that_goes_back_is_reported() {
         assert_eq!(client.stats().sender.acknowledgement_regressions, batch);
     }
     assert_conserved(&client.close(wait::PATIENCE).unwrap());
+}
+
+/// Who gives no producer ids gets batches without numbers, and the statistics say so.
+#[test]
+fn a_cluster_without_producer_ids_gets_batches_without_numbers() {
+    for scheme in ["receivers", "kafka"] {
+        let (site, receiver) = (Site::new(), ScriptedReceiver::start(&[], 0));
+        receiver.hide_producer_ids();
+        let client = open(&site, scheme, &receiver);
+        let lines = log_ten(&client, 0);
+        client.flush(wait::PATIENCE).unwrap();
+        let stats = client.close(wait::PATIENCE).unwrap();
+        assert_eq!(receiver.stored(), lines, "{scheme}: {stats:?}");
+        let seen = receiver.seen();
+        assert!(seen.iter().all(|one| one.header.producer_id == -1), "{scheme}: {seen:?}");
+        let told = &stats.sender.receivers[0].last_failure;
+        assert!(told.contains("InitProducerId"), "{scheme}: {told}");
+        assert_conserved(&stats);
+    }
 }
 
 /// Losing a connection is no verdict on the batch: it does not use up the attempts that an error leaves.

@@ -62,6 +62,7 @@ struct Shared {
     script: Mutex<VecDeque<i16>>,
     lies: Mutex<VecDeque<Lie>>,
     afterwards: Mutex<i16>,
+    hides_producer_ids: AtomicBool,
     seen: Mutex<Vec<Seen>>,
     is_over: AtomicBool,
 }
@@ -71,6 +72,12 @@ impl ScriptedReceiver {
     #[allow(dead_code, reason = "each test binary uses its part")]
     pub fn lie(&self, lies: &[Lie]) {
         self.shared.lies.lock().unwrap().extend(lies);
+    }
+
+    /// Offers no producer ids from now on, as what only looks like Kafka.
+    #[allow(dead_code, reason = "each test binary uses its part")]
+    pub fn hide_producer_ids(&self) {
+        self.shared.hides_producer_ids.store(true, Ordering::Release);
     }
 
     /// Answers the first batches with `script`, one code each, all others with `afterwards`.
@@ -96,8 +103,13 @@ impl ScriptedReceiver {
 
     /// Answers everything with success from now on.
     pub fn relent(&self) {
+        self.answer(0);
+    }
+
+    /// Answers everything with `code` from now on.
+    pub fn answer(&self, code: i16) {
         self.shared.script.lock().unwrap().clear();
-        *self.shared.afterwards.lock().unwrap() = 0;
+        *self.shared.afterwards.lock().unwrap() = code;
     }
 
     /// What arrived, in order.
@@ -150,6 +162,9 @@ impl Shared {
                     Some(Lie::Torn) => return stream.write_all(&out[..out.len() / 2]),
                 }
             }
+            if self.hides_producer_ids.load(Ordering::Acquire) {
+                hide_producer_ids(&mut out);
+            }
             stream.write_all(&out)?;
         }
     }
@@ -167,6 +182,14 @@ impl Shared {
         let code = next.unwrap_or(*self.afterwards.lock().unwrap());
         seen.push(Seen { code, header, bytes: bytes.to_vec(), values });
         code
+    }
+}
+
+/// Where the answer says what is offered, makes InitProducerId (22), versions 0 to 1, a request that nobody knows.
+fn hide_producer_ids(answer: &mut [u8]) {
+    let offer = [0, 22, 0, 0, 0, 1];
+    if let Some(at) = answer.windows(offer.len()).position(|window| window == offer) {
+        answer[at] = 0x7f;
     }
 }
 

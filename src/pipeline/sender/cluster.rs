@@ -17,8 +17,10 @@ use crate::pipeline::sender::spaces::broker_endpoint;
 use crate::proto::fleet;
 use crate::proto::kafka::client::BrokerView;
 use crate::proto::kafka::client::ClusterView;
+use crate::proto::kafka::client::CommandError;
 use crate::proto::kafka::client::Leader;
 use crate::proto::kafka::client::Session;
+use crate::proto::kafka::wire::ApiKey;
 
 /// First pause before the cluster is asked again; doubles up to [`PAUSE_MAX`] while the answers do
 /// not help (Java's `retry.backoff.ms` and `retry.backoff.max.ms`).
@@ -87,7 +89,9 @@ impl Sender {
         {
             // Noted also where nobody takes the question, so that it is not put in a loop.
             self.inquiry.asked_producer_at = Some(now);
-            self.ask_any(|session| session.request_producer_id(now).is_ok());
+            if !self.ask_any(|session| session.request_producer_id(now).is_ok()) {
+                self.number_nothing_unless_offered();
+            }
         }
         if !self.inquiry.has_metadata {
             return;
@@ -104,6 +108,23 @@ impl Sender {
                 self.inquiry.asked_at = Some(now);
             }
         }
+    }
+
+    /// Where nobody that is ready gives producer ids, batches go without numbers, as where the cluster refuses one;
+    /// the figures of those receivers say so.
+    fn number_nothing_unless_offered(&mut self) {
+        let ready = self.connections.iter().flatten().filter_map(|connection| {
+            Some((connection.target.address, connection.gives_producer_ids()?))
+        });
+        // None at all, where the last session has just ended; true, where somebody gives them.
+        if ready.clone().map(|(_, gives)| gives).max() != Some(false) {
+            return;
+        }
+        let reason = CommandError::NotOffered(ApiKey::InitProducerId).to_string();
+        for (address, _) in ready {
+            self.tally.note_failure(address, reason.clone());
+        }
+        self.spaces.producer = Producer::Unnumbered;
     }
 
     /// When the cluster is to be asked without an event.

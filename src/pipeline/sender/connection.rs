@@ -104,6 +104,12 @@ impl Connection {
         self.session.as_ref().is_some_and(|session| session.versions().is_some())
     }
 
+    /// Whether the peer gives producer ids; none before it has said what it offers.
+    pub fn gives_producer_ids(&self) -> Option<bool> {
+        let versions = self.session.as_ref()?.versions()?;
+        Some(versions.init_producer_id.is_some())
+    }
+
     /// Whether the peer wants silence for now.
     pub fn is_muted(&self) -> bool {
         self.session.as_ref().is_some_and(Session::is_muted)

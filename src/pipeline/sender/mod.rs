@@ -62,6 +62,7 @@ use flights::FreshFirst;
 use flights::OWN;
 use hosts::Hosts;
 use parked::Parked;
+pub(super) use payload::Payload;
 use spaces::Producer;
 use spaces::Spaces;
 

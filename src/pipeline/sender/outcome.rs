@@ -197,9 +197,11 @@ impl Sender {
         space.unacknowledged_bytes =
             space.unacknowledged_bytes.saturating_sub(flight.frame.bytes());
         if let Some(sequences) = &mut space.sequences {
-            let known = match resolution {
-                Resolution::Delivered | Resolution::Unconfirmed => sequences.acknowledge(token),
-                Resolution::Dropped(_) => sequences.give_up(token),
+            let is_given_up = matches!(resolution, Resolution::Dropped(_));
+            // Among receivers a gap means nothing: a bump would have to wait for the slowest of them.
+            let known = match is_given_up && self.settings.target.mode == TargetMode::Kafka {
+                true => sequences.give_up(token),
+                false => sequences.acknowledge(token),
             };
             debug_assert!(known.is_ok(), "a flight's space holds it until it is settled");
         }

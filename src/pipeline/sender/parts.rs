@@ -33,6 +33,7 @@ use crate::pipeline::sender::Sender;
 use crate::pipeline::sender::division::Division;
 use crate::pipeline::sender::division::Refused;
 use crate::pipeline::sender::flights::Flight;
+use crate::pipeline::sender::payload::Payload;
 use crate::proto::kafka::client::Answer;
 use crate::proto::kafka::errors::Action;
 use crate::proto::kafka::sequence;
@@ -145,8 +146,8 @@ impl Sender {
     }
 
     /// Makes a batch that was just read ready to be sent: where it was divided before, the part that its binding
-    /// names; where its topic takes no batch of its size, or its cluster not its codec, a first part. False where it
-    /// cannot be divided: then it is settled.
+    /// names; where its topic takes no batch of its size, or its cluster not its codec, a first part, or the whole of
+    /// one that cannot be divided. False where it cannot be read: then it is settled.
     pub(super) fn prepare(&mut self, token: u64) -> bool {
         let Some(flight) = self.flights.get_mut(token) else { return false };
         if flight.division.is_some() {
@@ -156,7 +157,8 @@ impl Sender {
         let stored = flight.frame.binding().map(|binding| binding.part).unwrap_or_default();
         let header = flight.frame.header();
         flight.division = Division::restored(records, &stored).map(Box::new);
-        if flight.division.is_none() {
+        let is_guess = flight.division.is_none();
+        if is_guess {
             // Who would have to divide it gets the next hop's own word: what was learned is a guess, on the safe side.
             let limit = match self.refusals.returns(flight.source) {
                 true => usize::MAX,
@@ -178,7 +180,19 @@ impl Sender {
             }
             flight.division = Some(Box::new(division));
         }
-        self.cut(token)
+        if self.try_cut(token) {
+            return true;
+        }
+        if is_guess
+            && self.is_intact(token)
+            && let Some(flight) = self.flights.get_mut(token)
+        {
+            // It has no identity to be divided with. What was learned is a guess: whoever gets it has the last word.
+            flight.division = None;
+            return true;
+        }
+        self.give_up_undivided(token);
+        false
     }
 
     /// Sends the part that the division names, under the sequences that the batch has.
@@ -234,9 +248,17 @@ impl Sender {
         }
     }
 
-    /// Cuts the part that the batch's division names out of its frame; false where that cannot be done: then the batch
-    /// is given up.
+    /// As [`Self::try_cut`]; where it cannot be done the batch is given up.
     fn cut(&mut self, token: u64) -> bool {
+        let is_cut = self.try_cut(token);
+        if !is_cut {
+            self.give_up_undivided(token);
+        }
+        is_cut
+    }
+
+    /// Cuts the part that the batch's division names out of its frame; false where that cannot be done.
+    fn try_cut(&mut self, token: u64) -> bool {
         let Some(flight) = self.flights.get_mut(token) else { return false };
         let Some(division) = &flight.division else { return true };
         let part = division.part();
@@ -247,15 +269,22 @@ impl Sender {
                 flight.piece = Some(Arc::new(cut));
                 true
             }
-            Err(_damaged) => {
-                let reason = match self.is_intact(token) {
-                    true => DropReason::Rejected,
-                    false => DropReason::Unreadable,
-                };
-                self.settle(token, Resolution::Dropped(reason));
-                false
-            }
+            // Damaged, or from somebody who gave it no identity to be divided with it.
+            Err(_undividable) => false,
         }
+    }
+
+    /// Gives up a batch of which no part can be cut.
+    fn give_up_undivided(&mut self, token: u64) {
+        let reason = match self.is_intact(token) {
+            true => DropReason::Rejected,
+            false => DropReason::Unreadable,
+        };
+        if reason == DropReason::Rejected {
+            let left = self.flights.get(token).map_or(0, Flight::records_left);
+            self.keep_letter(token, left, None);
+        }
+        self.settle(token, Resolution::Dropped(reason));
     }
 
     /// Puts `count` records, from the next one on, to the dead letters; they are given up also where that fails.
@@ -269,14 +298,21 @@ impl Sender {
         let note = Some((REJECTED_HEADER, Some(reason.as_bytes())));
         let rewrite = Rewrite { times: Times::Kept, note };
         let letter = cut(flight, first, count, &rewrite, Some(Codec::None), None);
-        let (topic, partition) = (flight.frame.topic().to_owned(), flight.partition);
-        let source = flight.source;
-        let instance = self.flights.source(source).map(|source| source.slot.instance());
         if let (Ok(letter), Some(flight)) = (&letter, self.flights.get_mut(token)) {
             flight.refused_report = count == 1 && is_report(letter);
         }
-        if let (Ok(letter), Some(instance)) = (letter, instance)
-            && self.dead_letters.keep(instance, &topic, partition, &letter).is_ok()
+        let letter = letter.map(|letter| Payload::Part(Arc::new(letter)));
+        self.keep_letter(token, count, letter.ok());
+    }
+
+    /// Puts `count` records to the dead letters; where none could be cut, the batch as it is, if they are all of it.
+    fn keep_letter(&mut self, token: u64, count: u32, letter: Option<Payload>) {
+        let Some(flight) = self.flights.get(token) else { return };
+        let (frame, partition, source) = (flight.frame.clone(), flight.partition, flight.source);
+        let whole = (count == frame.record_count()).then(|| Payload::Stored(frame.clone()));
+        let instance = self.flights.source(source).map(|source| source.slot.instance());
+        if let (Some(letter), Some(instance)) = (letter.or(whole), instance)
+            && self.dead_letters.keep(instance, frame.topic(), partition, &letter).is_ok()
         {
             return;
         }

@@ -91,7 +91,8 @@ struct Entry {
 /// In one Kafka partition the batches of a space travel in order over one connection; before they
 /// move to another one, all that are in flight are put in doubt.
 ///
-/// In a fleet, where receivers accept gaps, a batch that moves stays in flight under its binding.
+/// In a fleet, where receivers accept gaps, a batch that moves stays in flight under its binding, and one that is
+/// given up is acknowledged here: its sequences stay its own, and nothing has to be bumped.
 #[derive(Debug)]
 pub struct SequenceSpace {
     producer_id: i64,
