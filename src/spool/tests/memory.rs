@@ -174,3 +174,33 @@ fn a_truncated_segment_is_damage_and_the_spool_goes_on_elsewhere() {
     assert_eq!(reader.totals().damaged, 1);
     assert_conserved(&reader);
 }
+
+#[test]
+fn a_disk_that_takes_files_but_no_copies_costs_no_room() {
+    let root = private_dir().unwrap();
+    let dir = root.path().join("slot");
+    fs::write(&dir, b"in the way").unwrap();
+    let (mut writer, mut reader) = create(&dir, INSTANCE, &options(8)).unwrap();
+    (0..2).for_each(|_| fill(&mut writer));
+    fs::remove_file(&dir).unwrap();
+    file::create_private_directory(&dir).unwrap();
+    let copy = dir.join(home::COPY_FILE);
+    fs::create_dir(&copy).unwrap();
+    for round in 1..=20 {
+        // The first call only sets the time of the next try.
+        writer.prepare(later(60 * round));
+        writer.prepare(later(60 * round + 30));
+        assert!(!writer.condition().is_memory_mode(), "a file can be had");
+        reader.tend();
+        assert!(writer.condition().is_memory_mode(), "no copy can");
+    }
+    fs::remove_dir(&copy).unwrap();
+    writer.prepare(later(60 * 60));
+    writer.prepare(later(60 * 61));
+    (0..4).for_each(|_| reader.tend());
+    assert_eq!((reader.take_error().is_some(), writer.condition().memory_bytes()), (true, 0));
+    (0..6).for_each(|_| fill(&mut writer));
+    assert_eq!(segment_files(&dir).len(), 8, "two of them moved there");
+    assert_eq!(drain(&mut reader).len(), 8);
+    assert_conserved(&reader);
+}

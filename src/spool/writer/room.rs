@@ -127,7 +127,9 @@ impl Writer {
         if now < retry_at {
             return;
         }
-        match self.free_file(self.options.segment_bytes) {
+        // The spare of an earlier try is kept: the reader that moves segments there may have found the disk full again.
+        let spare = self.spare.take();
+        match spare.map_or_else(|| self.free_file(self.options.segment_bytes), Ok) {
             Ok(free) => {
                 self.spare = Some(free);
                 self.retry_at = None;
