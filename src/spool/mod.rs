@@ -80,6 +80,7 @@ pub use crate::spool::quarantine::QUARANTINE_DIR;
 pub use crate::spool::reader::Ended;
 pub use crate::spool::reader::Reader;
 pub use crate::spool::recovery::SEGMENT_BYTES_MAX;
+pub use crate::spool::recovery::is_own_file;
 pub use crate::spool::segment::SEGMENT_EXTENSION;
 pub use crate::spool::segment::occupied_bytes;
 pub use crate::spool::store::StoreKind;
