@@ -180,11 +180,13 @@ impl Adopting {
             dead.set_arena_aside()?;
         }
         let mut sources = Vec::from_iter(fresh);
-        for Source { writer, .. } in &mut sources {
-            writer.iter_mut().for_each(spool::Writer::publish);
+        for writer in sources.iter_mut().filter_map(|source| source.writer.as_mut()) {
+            writer.sync_rest()?;
+            writer.publish();
         }
         match spool {
             Some((mut writer, reader)) => {
+                writer.sync_rest()?;
                 writer.publish();
                 crash_point(Point::LeftoversCommitted);
                 dead.remove_arena()?;

@@ -159,11 +159,11 @@ impl Batcher {
         self.workers.begin();
     }
 
-    /// Gives the spool's writer back, after the thread has ended. None where records were left in the
-    /// rings, for lack of room or because they came at the last moment: the slot must outlive them,
-    /// however far its spool is delivered.
-    pub fn into_writer(mut self) -> Option<spool::Writer> {
-        (self.blocked.is_none() && self.consumer.is_drained()).then_some(self.writer)
+    /// Gives the spool's writer back, after the thread has ended, and says whether the rings are empty. Where records
+    /// were left there, for lack of room or because they came at the last moment, the slot must outlive them, however
+    /// far its spool is delivered.
+    pub fn into_writer(mut self) -> (spool::Writer, bool) {
+        (self.writer, self.blocked.is_none() && self.consumer.is_drained())
     }
 
     /// One round; true when the batcher may end: it was told to stop, and everything accepted is committed as

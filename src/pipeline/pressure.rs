@@ -77,7 +77,7 @@ impl Pressure {
         // A blocked group may be one that needs a segment of its own, whatever the active one has left. While only
         // the urgent are admitted none may ever be allocated: then others' room is how it ends.
         let is_due = self.only_urgent && now.since(self.looked_at) >= OTHERS_INTERVAL;
-        if is_blocked || is_due || writer.will_allocate() {
+        if is_blocked || is_due || (!self.only_urgent && writer.will_allocate()) {
             self.looked_at = now;
             writer.set_other_bytes(self.roots.bytes_beside(self.arena.instance()));
         }
@@ -95,8 +95,7 @@ mod tests {
     use super::*;
     use std::io;
 
-    #[test]
-    fn pauses_grow_to_their_bound_and_start_anew_after_a_commit() {
+    fn arena() -> Arc<Arena> {
         let options = crate::ring::Options {
             bytes: 1 << 20,
             threads_max: 1,
@@ -106,9 +105,41 @@ mod tests {
         let description = Arena::layout(&options, crate::ids::InstanceId([1; 16]));
         let bytes = description.arena_bytes() as u64;
         let mapping = crate::sys::mapping::Mapping::anonymous(bytes).unwrap();
-        let arena = Arc::new(Arena::create(mapping, description, &options));
+        Arc::new(Arena::create(mapping, description, &options))
+    }
+
+    #[test]
+    fn others_are_looked_at_now_and_then_while_only_the_urgent_are_admitted() {
+        let dir = tempfile::tempdir().unwrap();
+        let roots = Roots::new(Some(dir.path()), None, "test");
+        let (own, other) = (roots.create().unwrap(), roots.create().unwrap());
+        let segment_bytes = 64 << 10;
+        let options = spool::Options {
+            segment_bytes,
+            bytes_max: 8 * segment_bytes,
+            ..spool::Options::default()
+        };
+        let (mut writer, _reader) =
+            spool::create(own.spool_dir(), own.instance(), &options).unwrap();
+        let mut pressure = Pressure::new(arena(), roots, SpoolFull::Block);
+        let other_file = other.spool_dir().join("00000000000000000001.seg");
+        std::fs::write(&other_file, vec![1; 7 << 16]).unwrap();
+        let now = Moment(0).after(Duration::from_secs(60));
+        pressure.look(now, &mut writer, true);
+        assert!(pressure.only_urgent && writer.will_allocate());
+        assert_eq!(writer.quota_bytes(), 2 * segment_bytes, "the rest is the other's");
+        std::fs::remove_file(&other_file).unwrap();
+        pressure.look(now.after(OTHERS_INTERVAL / 2), &mut writer, false);
+        assert_eq!(writer.quota_bytes(), 2 * segment_bytes, "not looked at");
+        pressure.only_urgent = true;
+        pressure.look(now.after(OTHERS_INTERVAL), &mut writer, false);
+        assert_eq!(writer.quota_bytes(), 8 * segment_bytes);
+    }
+
+    #[test]
+    fn pauses_grow_to_their_bound_and_start_anew_after_a_commit() {
         let roots = Roots::new(None, None, "test");
-        let mut pressure = Pressure::new(arena, roots, SpoolFull::Block);
+        let mut pressure = Pressure::new(arena(), roots, SpoolFull::Block);
         let full = CommitError::Full { used_bytes: 1, bytes_max: 1 };
         (0..20).for_each(|_| pressure.note_refused(&full));
         assert_eq!(pressure.pause(), PAUSE_FULL_MAX);

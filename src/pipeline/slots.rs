@@ -32,6 +32,7 @@ mod found;
 pub use files::ARENA_FILE;
 use files::SLOT_FILE;
 use files::SPOOL_DIR_FILE;
+use files::holds_slot_files;
 use files::instances_in;
 use files::is_empty_but_for_the_lock;
 use files::read_bounded;
@@ -183,7 +184,12 @@ impl Roots {
         let spool_dir = self.spool_dir(instance);
         match read_slot_file(&spool_dir) {
             Ok((_, owner)) => owner != process::token(),
-            Err(_) => !is_empty_but_for_the_lock(&spool_dir),
+            // What others left there, and the quarantine, keep the directory, and wait for nobody.
+            Err(_) => {
+                !spool_dir.exists()
+                    || holds_slot_files(&spool_dir)
+                    || self.ring_dir(instance).join(ARENA_FILE).exists()
+            }
         }
     }
 

@@ -84,7 +84,12 @@ impl Stopping {
         self.handover.stop_batcher();
         arena.nudge_consumer();
         let Some(BatcherThread { batcher, .. }) = batcher.join() else { return false };
-        let writer = batcher.into_writer();
+        let (mut writer, is_empty) = batcher.into_writer();
+        if !is_empty {
+            // Nobody commits here any more. What cannot be synced is written to another file by the reader.
+            let _ = writer.sync_rest();
+        }
+        let writer = is_empty.then_some(writer);
         self.handover.stop_sender();
         self.sender_waker.wake();
         let Some(sender) = sender.join() else { return false };

@@ -80,6 +80,7 @@ pub use crate::spool::quarantine::QUARANTINE_DIR;
 pub use crate::spool::reader::Ended;
 pub use crate::spool::reader::Reader;
 pub use crate::spool::recovery::SEGMENT_BYTES_MAX;
+pub use crate::spool::recovery::is_own_file;
 pub use crate::spool::segment::SEGMENT_EXTENSION;
 pub use crate::spool::segment::occupied_bytes;
 pub use crate::spool::store::StoreKind;
@@ -241,8 +242,10 @@ pub fn recover(dir: &Path, options: &Options) -> Result<Recovered, SpoolError> {
 /// # Errors
 ///
 /// `Io` when a file cannot be removed or the ledger not stored.
-pub fn remove_drained(writer: Writer, mut reader: Reader) -> Result<bool, SpoolError> {
+pub fn remove_drained(mut writer: Writer, mut reader: Reader) -> Result<bool, SpoolError> {
     if !writer.is_published() || reader.next().is_some() || !reader.is_drained() {
+        // What cannot be synced is written to another file below.
+        let _ = writer.sync_rest();
         drop(writer);
         reader.take_home();
         return Ok(false);

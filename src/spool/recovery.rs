@@ -263,6 +263,9 @@ fn set_aside(
     Ok(())
 }
 
+/// A spool's files beside its segments, the ledger last.
+const OTHER_FILES: [&str; 3] = [NEW_SEGMENT_FILE, COPY_FILE, LEDGER_FILE];
+
 /// Removes every file of a spool but the quarantine and the lock; the ledger last, so that a crash in
 /// between leaves an account that is true.
 pub fn remove_files(dir: &Path) -> Result<(), SpoolError> {
@@ -272,11 +275,16 @@ pub fn remove_files(dir: &Path) -> Result<(), SpoolError> {
             remove(&path)?;
         }
     }
-    for name in [NEW_SEGMENT_FILE, COPY_FILE, LEDGER_FILE] {
+    for name in OTHER_FILES {
         remove(&dir.join(name))?;
     }
     crash_point(Point::SpoolRemoved);
     Ok(())
+}
+
+/// Whether a file's name is one that a spool gives; the quarantine is nobody's to deliver.
+pub fn is_own_file(path: &Path) -> bool {
+    is_segment(path) || OTHER_FILES.iter().any(|name| path.file_name().is_some_and(|n| n == *name))
 }
 
 fn is_segment(path: &Path) -> bool {

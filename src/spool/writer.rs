@@ -236,6 +236,20 @@ impl Writer {
         Err(SpoolError::io("sync a segment in", &self.dir)(source))
     }
 
+    /// Forces what was committed to the disk, except with [`Sync::None`]: for the last one to commit here.
+    ///
+    /// # Errors
+    ///
+    /// `Io`: as of [`Writer::sync_due`].
+    pub fn sync_rest(&mut self) -> Result<(), SpoolError> {
+        match &mut self.active {
+            Some(active) if self.options.sync != Sync::None => {
+                active.sync_rest().map_err(SpoolError::io("sync a segment in", &self.dir))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Makes a free segment of `bytes` the active one. On an error the old one stays active, still full.
     fn roll(&mut self, bytes: u64) -> Result<(), CommitError> {
         if self.options.sync != Sync::None

@@ -14,6 +14,7 @@ mod application;
 mod bad_input;
 mod closing;
 mod events;
+mod full_disk;
 mod heirs;
 mod lines;
 mod network;

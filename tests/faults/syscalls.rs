@@ -1,6 +1,8 @@
 //! Faults 8 and 10: the n-th system call on our files fails, once or from then on, with every n and every error.
 //! The calls are intercepted in the application by a preloaded library (fail_calls.c).
 
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -14,6 +16,7 @@ use crate::support::lasting_address;
 use crate::support::oracle::Tally;
 use crate::support::random::Random;
 use crate::support::site::Site;
+use crate::support::wait;
 
 const OPTIONS: &str = "name=application&spool.full=block&ring.full=block&ring.bytes_max=4MiB&codec=none\
     &poll.idle=5ms";
@@ -157,4 +160,48 @@ fn a_segments_name_is_durable_before_its_first_group() {
         }
     }
     row.finish(&format!("{names} names"), &tally);
+}
+
+/// With an interval as `spool.sync`, what is committed last is synced too: by one that closes, and by an heir.
+#[test]
+fn the_tail_is_synced_when_nobody_commits_any_more() {
+    let site = Site::new();
+    let mut random = Random::seeded("the_tail_is_synced_when_nobody_commits_any_more");
+    let address = lasting_address(&mut random);
+    let dir = site.spool_dir();
+    let options = format!(
+        "{OPTIONS}&linger=10s&spool.dir={}&spool.sync=1h&spool.store=file&close.deadline=1s",
+        dir.display()
+    );
+    let url = site.url_of_topic("tail", &[address], &options);
+    let mut killed = Application::start(0, &url, &site.memory_file("witness-0"), None);
+    killed.wait_for(10);
+    killed.kill();
+    let arena = site.slots(&site.ring_dir()).remove(0).join("arena");
+    let (prefix, traced) = (dir.display().to_string(), site.file("trace").display().to_string());
+    let environment = [
+        ("LD_PRELOAD", interceptor()),
+        ("FAIL_PREFIX", &prefix),
+        ("FAIL_TRACE", &traced),
+        (CLOSE_SECONDS, "1"),
+    ];
+    let witness = site.memory_file("witness-1");
+    let mut heir = Application::start_with(1, &url, &witness, None, &environment);
+    heir.wait_for(10);
+    wait::until("the dead one's slot is adopted", || !arena.exists());
+    heir.stop();
+    let trace = std::fs::read_to_string(&traced).unwrap();
+    let of_segments = |name: &str| {
+        let calls = trace.lines().enumerate().filter_map(|(at, call)| {
+            let path = call.strip_prefix(name)?.strip_prefix(' ')?;
+            path.ends_with(".seg").then(|| (path.to_owned(), at))
+        });
+        calls.collect::<BTreeMap<String, usize>>()
+    };
+    let (written, synced) = (of_segments("pwrite"), of_segments("fdatasync"));
+    let slots: BTreeSet<_> = written.keys().map(|path| Path::new(path).parent()).collect();
+    assert_eq!(slots.len(), 2, "{written:?}");
+    for (path, at) in &written {
+        assert!(synced.get(path).is_some_and(|synced| synced > at), "{path} was written to last");
+    }
 }

@@ -219,11 +219,15 @@ impl Flights {
         self.lookahead.take()
     }
 
-    /// The oldest segment of all that holds a batch without an outcome, and its source: adopted ones are older
-    /// than our own.
-    pub fn oldest_segment(&mut self) -> Option<(usize, u64)> {
-        let sources = (1..self.sources.len()).chain([OWN]);
-        sources.into_iter().find_map(|source| Some((source, self.oldest_segment_of(source)?)))
+    /// The oldest segment of all that holds a batch without an outcome, and its source, where giving it up makes room:
+    /// adopted ones are older than our own, but their files are no room for us while the disk refuses us new ones.
+    pub fn segment_to_give_way(&mut self) -> Option<(usize, u64)> {
+        let is_own_alone = self.source(OWN).is_some_and(|own| own.reader.is_memory_mode());
+        let adopted = 1..if is_own_alone { 1 } else { self.sources.len() };
+        let mut oldest =
+            adopted.chain([OWN]).map(|source| (source, self.oldest_segment_of(source)));
+        let (source, segment) = oldest.find_map(|(source, segment)| Some((source, segment?)))?;
+        self.source(source)?.reader.would_release(segment).then_some((source, segment))
     }
 
     fn oldest_segment_of(&mut self, source: usize) -> Option<u64> {

@@ -12,9 +12,10 @@ impl Sender {
     /// there is one, since the quota spans them all, then of our own.
     ///
     /// Segments are released in order: where a batch of the oldest one is on a lane at this moment, giving up
-    /// others would free nothing, so nothing is given up until that lane has answered or failed.
+    /// others would free nothing, so nothing is given up until that lane has answered or failed. Nor would it where the
+    /// disk takes no account of what ended before.
     pub(super) fn make_space(&mut self) {
-        let Some((source, segment)) = self.flights.oldest_segment() else { return };
+        let Some((source, segment)) = self.flights.segment_to_give_way() else { return };
         let in_segment: Vec<(u64, bool, bool)> = self
             .flights
             .iter()
@@ -33,6 +34,10 @@ impl Sender {
         while let Some(next) = self.flights.take_of(source, segment) {
             let dropped = Resolution::Dropped(DropReason::Quota);
             self.flights.resolve_frame(source, &next.frame, dropped);
+        }
+        if let Some(source) = self.flights.source(source) {
+            // Before the batcher tries again, or another one would give way.
+            source.reader.release();
         }
         // Asked for once more while this went on; the batcher asks again if it still has no room.
         self.handover.take_space_wanted();

@@ -1,5 +1,6 @@
 //! The small files of a slot and its directories: read as hostile, written whole, removed only when known.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::io::Read;
@@ -8,6 +9,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use crate::ids::InstanceId;
+use crate::spool;
 use crate::sys::lock::LOCK_FILE;
 
 /// The arena's file in a slot's ring directory.
@@ -47,6 +49,14 @@ pub fn remove_unused(dir: &Path) -> io::Result<()> {
 pub fn is_empty_but_for_the_lock(dir: &Path) -> bool {
     let is_lock = |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|e| e.file_name() == LOCK_FILE);
     fs::read_dir(dir).is_ok_and(|mut entries| entries.all(is_lock))
+}
+
+/// Whether a directory holds a file that is a slot's, or a spool's: something to deliver or to remove.
+pub fn holds_slot_files(dir: &Path) -> bool {
+    let slot_files = [ARENA_FILE, SPOOL_DIR_FILE, NEW_SLOT_FILE, SLOT_FILE];
+    let is_known = |name: &OsStr| slot_files.iter().any(|file| name == *file);
+    let mut entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.any(|entry| is_known(&entry.file_name()) || spool::is_own_file(&entry.path()))
 }
 
 /// Removes a directory that holds nothing but its lock, which goes last.

@@ -106,6 +106,33 @@ fn what_is_not_ours_keeps_the_directory() {
 }
 
 #[test]
+fn what_is_kept_for_others_waits_for_no_heir_but_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let separate = roots(dir.path());
+    let together = Roots::new(Some(&dir.path().join("one")), None, "test");
+    for roots in [&separate, &together] {
+        for kept in ["notes.txt", spool::QUARANTINE_DIR] {
+            let slot = roots.create().unwrap();
+            fs::write(slot.spool_dir().join(kept), b"kept").unwrap();
+            let (instance, spool_dir) = (slot.instance(), slot.spool_dir().to_owned());
+            slot.remove().unwrap();
+            assert!(!roots.has_dead() && adopt_dead(roots).is_empty(), "{kept}");
+            let found = find(&roots.spool).unwrap();
+            assert!(found.iter().any(|slot| slot.instance == instance), "{kept}");
+            for ours in ["00000000000000000001.seg", "ledger", "slot"] {
+                fs::write(spool_dir.join(ours), b"").unwrap();
+                assert!(roots.has_dead(), "{ours}");
+                fs::remove_file(spool_dir.join(ours)).unwrap();
+            }
+            file::create_private_directory(&roots.ring_dir(instance)).unwrap();
+            fs::write(roots.ring_dir(instance).join(ARENA_FILE), b"arena").unwrap();
+            assert!(roots.has_dead(), "its rings may hold records");
+            fs::remove_file(roots.ring_dir(instance).join(ARENA_FILE)).unwrap();
+        }
+    }
+}
+
+#[test]
 fn siblings_that_close_and_clean_up_cost_nobody_a_slot() {
     let dir = tempfile::tempdir().unwrap();
     let roots = roots(dir.path());

@@ -46,8 +46,18 @@ impl Reader {
         Ok(())
     }
 
+    /// Whether a segment is released once all in it has ended: not where the disk takes no account of those before it.
+    /// Memory waits for no disk. Releases what has ended.
+    pub fn would_release(&mut self, segment: u64) -> bool {
+        self.release();
+        let is_memory = self.tracked.iter().any(|tracked| {
+            tracked.number == segment && tracked.segment().is_some_and(|s| s.is_memory_alone())
+        });
+        is_memory || !self.tracked.front().is_some_and(Tracked::is_releasable)
+    }
+
     /// Releases segments, oldest first: the ledger, then the file.
-    pub(super) fn release(&mut self) {
+    pub fn release(&mut self) {
         self.end_memory();
         while let Some(oldest) = self.tracked.front()
             && let Some(end) = oldest.end
@@ -154,6 +164,11 @@ impl Reader {
                 self.error = Some(SpoolError::io("remove a segment in", &self.dir)(source));
             }
         }
+    }
+
+    /// Whether new segments are in memory, because the disk refuses them.
+    pub fn is_memory_mode(&self) -> bool {
+        self.shared.condition().is_memory_mode()
     }
 
     /// Whether the disk does well and nothing waits for it: otherwise [`Reader::tend`] is to be called from time to

@@ -174,3 +174,80 @@ fn a_truncated_segment_is_damage_and_the_spool_goes_on_elsewhere() {
     assert_eq!(reader.totals().damaged, 1);
     assert_conserved(&reader);
 }
+
+#[test]
+fn a_disk_that_takes_files_but_no_copies_costs_no_room() {
+    let root = private_dir().unwrap();
+    let dir = root.path().join("slot");
+    fs::write(&dir, b"in the way").unwrap();
+    let (mut writer, mut reader) = create(&dir, INSTANCE, &options(8)).unwrap();
+    (0..2).for_each(|_| fill(&mut writer));
+    fs::remove_file(&dir).unwrap();
+    file::create_private_directory(&dir).unwrap();
+    let copy = dir.join(home::COPY_FILE);
+    fs::create_dir(&copy).unwrap();
+    for round in 1..=20 {
+        // The first call only sets the time of the next try.
+        writer.prepare(later(60 * round));
+        writer.prepare(later(60 * round + 30));
+        assert!(!writer.condition().is_memory_mode(), "a file can be had");
+        reader.tend();
+        assert!(writer.condition().is_memory_mode(), "no copy can");
+    }
+    fs::remove_dir(&copy).unwrap();
+    writer.prepare(later(60 * 60));
+    writer.prepare(later(60 * 61));
+    (0..4).for_each(|_| reader.tend());
+    assert_eq!((reader.take_error().is_some(), writer.condition().memory_bytes()), (true, 0));
+    (0..6).for_each(|_| fill(&mut writer));
+    assert_eq!(segment_files(&dir).len(), 8, "two of them moved there");
+    assert_eq!(drain(&mut reader).len(), 8);
+    assert_conserved(&reader);
+}
+
+#[test]
+fn a_file_that_was_given_up_is_used_at_once_when_memory_is_full() {
+    for segments in [8, 4] {
+        let dir = private_dir().unwrap();
+        let memory_bytes_max = 2 * SEGMENT_BYTES;
+        let options = Options { memory_bytes_max, ..options(segments) };
+        let (mut writer, mut reader) = create(dir.path(), INSTANCE, &options).unwrap();
+        (0..2).for_each(|_| fill(&mut writer));
+        fs::create_dir(dir.path().join(segment::NEW_SEGMENT_FILE)).unwrap();
+        (0..2).for_each(|_| fill(&mut writer));
+        assert_eq!(writer.condition().memory_bytes(), memory_bytes_max);
+        assert!(matches!(commit(&mut writer, &[], &[(1, 40_000)]), Err(CommitError::Full { .. })));
+        let frames = drain(&mut reader);
+        reader.resolve(&frames[0], Resolution::Dropped(DropReason::Quota));
+        drop(frames);
+        reader.tend();
+        fill(&mut writer);
+        assert!(writer.condition().is_memory_mode(), "the disk still makes no file");
+        assert_eq!(segment_files(dir.path()).len(), 2, "the oldest one's file, and the second");
+        assert_eq!(drain(&mut reader).iter().map(check).collect::<Vec<_>>(), [(4, 1)]);
+        assert_conserved(&reader);
+    }
+}
+
+#[test]
+fn a_segment_is_not_given_up_for_nothing_where_the_disk_takes_no_account() {
+    let dir = private_dir().unwrap();
+    let options = Options { memory_bytes_max: 2 * SEGMENT_BYTES, ..options(8) };
+    let (mut writer, mut reader) = create(dir.path(), INSTANCE, &options).unwrap();
+    (0..2).for_each(|_| fill(&mut writer));
+    fs::create_dir(dir.path().join(segment::NEW_SEGMENT_FILE)).unwrap();
+    let ledger = dir.path().join(ledger::LEDGER_FILE);
+    fs::remove_file(&ledger).unwrap();
+    std::os::unix::fs::symlink("nowhere/to/be/found", &ledger).unwrap();
+    (0..2).for_each(|_| fill(&mut writer));
+    let mut frames = drain(&mut reader);
+    assert!((1..=4).all(|segment| reader.would_release(segment)), "nothing waits");
+    reader.resolve(&frames[0], Resolution::Dropped(DropReason::Quota));
+    frames.remove(0);
+    assert!(!reader.would_release(2), "it would wait behind the first one");
+    assert!(reader.take_error().is_some(), "there is no ledger");
+    assert!(reader.would_release(3), "memory waits for no ledger");
+    fs::remove_file(&ledger).unwrap();
+    assert!(reader.would_release(2));
+    assert_conserved(&reader);
+}

@@ -80,6 +80,18 @@ impl Writer {
                 free_or_full => return free_or_full,
             }
         }
+        let is_larger = bytes != self.options.segment_bytes;
+        match self.free_memory(bytes) {
+            // The disk is in trouble, but a file was released, or removed for a larger one: what gave way must not
+            // have done so for nothing.
+            Err(full @ CommitError::Full { .. }) if is_larger || self.shared.free_count() > 0 => {
+                self.free_file(bytes).or(Err(full))
+            }
+            free_or_error => free_or_error,
+        }
+    }
+
+    fn free_memory(&mut self, bytes: u64) -> Result<FreeSegment, CommitError> {
         self.check_quota(bytes)?;
         let bytes_max = self.options.memory_bytes_max.max(self.least_bytes(bytes));
         let used_bytes = self.shared.condition().memory_bytes();
@@ -127,7 +139,9 @@ impl Writer {
         if now < retry_at {
             return;
         }
-        match self.free_file(self.options.segment_bytes) {
+        // The spare of an earlier try is kept: the reader that moves segments there may have found the disk full again.
+        let spare = self.spare.take();
+        match spare.map_or_else(|| self.free_file(self.options.segment_bytes), Ok) {
             Ok(free) => {
                 self.spare = Some(free);
                 self.retry_at = None;
