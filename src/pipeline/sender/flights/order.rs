@@ -90,7 +90,7 @@ impl Flights {
     pub fn look(&mut self, now: Moment) {
         if let (Some(order), Some(Some(own))) = (&mut self.order, self.sources.get_mut(OWN)) {
             if !own.reader.is_ahead() {
-                self.own_taken_in_order = self.own_taken;
+                self.own.note_order();
             }
             order.look(now, &mut own.reader);
         }
@@ -121,7 +121,7 @@ impl Flights {
             return self.read(OWN);
         }
         let frame = self.source(OWN)?.reader.next_ahead()?;
-        self.note_taken(&frame);
+        self.own.take(frame.batch_number());
         Some(Lookahead { source: OWN, frame })
     }
 
