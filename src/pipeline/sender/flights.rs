@@ -222,9 +222,8 @@ impl Flights {
     }
 
     fn oldest_segment_of(&mut self, source: usize) -> Option<u64> {
-        if self.lookahead.as_ref().is_none_or(|next| next.source != source)
-            && let Some(next) = self.read(source)
-        {
+        // The batch that is next may be a fresh one: an older one may stand at the reader's cursor.
+        if let Some(next) = self.read(source) {
             self.put_back.push(next);
         }
         let unsent = self.lookahead.iter().chain(&self.put_back);
@@ -233,13 +232,15 @@ impl Flights {
         unsent.chain(sent.map(|flight| &flight.frame)).map(|frame| frame.position().segment).min()
     }
 
-    /// Takes the next batch of `source` that was never sent, if it lies in `segment`.
+    /// Takes a batch of `source` that was never sent, if one lies in `segment`.
     pub fn take_of(&mut self, source: usize, segment: u64) -> Option<Lookahead> {
-        let next = match self.lookahead.take_if(|next| next.source == source) {
-            Some(next) => next,
-            None => self.read(source)?,
-        };
-        if next.frame.position().segment == segment {
+        let is_in =
+            |next: &Lookahead| next.source == source && next.frame.position().segment == segment;
+        if let Some(next) = self.lookahead.take_if(|next| is_in(next)) {
+            return Some(next);
+        }
+        let next = self.read(source)?;
+        if is_in(&next) {
             return Some(next);
         }
         self.put_back.push(next);

@@ -133,6 +133,8 @@ impl Flights {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::checksum::crc32c;
     use crate::pipeline::handover::Source;
@@ -159,6 +161,10 @@ mod tests {
     }
 
     fn commit(writer: &mut spool::Writer, number: u64) {
+        commit_of(writer, number, b"body");
+    }
+
+    fn commit_of(writer: &mut spool::Writer, number: u64, body: &[u8]) {
         let batch = spool::Batch {
             topic: "lines",
             partition: -1,
@@ -168,23 +174,64 @@ mod tests {
             record_count: 1,
             max_timestamp: 0,
             header: &[0; spool::BATCH_HEADER_BYTES],
-            body: b"body",
-            body_crc: crc32c(b"body"),
+            body,
+            body_crc: crc32c(body),
         };
         let group = spool::Group { first_record: number, positions: &[], batches: &[batch] };
         writer.commit(&group).unwrap();
         writer.publish();
     }
 
+    /// An own spool with segments of 64 KiB, and fresh batches first.
+    fn fresh_first(dir: &Path) -> (spool::Writer, Flights) {
+        let slot = Roots::new(Some(dir), None, "test").create().unwrap();
+        let options = spool::Options { segment_bytes: 64 << 10, ..spool::Options::default() };
+        let (writer, reader) = spool::create(slot.spool_dir(), slot.instance(), &options).unwrap();
+        let source = Source { reader, writer: None, slot };
+        (writer, Flights::new(source, Some(FreshFirst::new(20))))
+    }
+
+    /// As the quota has it: what was not sent of the oldest segment.
+    fn give_way(flights: &mut Flights) -> Vec<u64> {
+        let Some((source, segment)) = flights.oldest_segment() else { return Vec::new() };
+        let mut numbers = Vec::new();
+        while let Some(next) = flights.take_of(source, segment) {
+            let dropped = Resolution::Dropped(spool::DropReason::Quota);
+            flights.resolve_frame(source, &next.frame, dropped);
+            numbers.push(next.frame.batch_number());
+        }
+        numbers
+    }
+
+    #[test]
+    fn the_oldest_gives_way_whatever_was_read_ahead_of_it() {
+        const BODY: &[u8] = &[b'x'; 25_000];
+        let dir = tempfile::tempdir().unwrap();
+        let (mut writer, mut flights) = fresh_first(dir.path());
+        // Two in each segment.
+        (0..8).for_each(|number| commit_of(&mut writer, number, BODY));
+        let start = Moment(0);
+        flights.look(start);
+        flights.look(start.after(FRESH));
+        (8..12).for_each(|number| commit_of(&mut writer, number, BODY));
+        flights.look(start.after(FRESH));
+        let mut rounds = Vec::new();
+        for _ in 0..6 {
+            // What is peeked at stays where no lane takes it.
+            flights.peek();
+            rounds.push(give_way(&mut flights));
+            assert!(flights.put_back.len() <= 1, "one of each source");
+        }
+        let in_pairs: Vec<Vec<u64>> = (0..6).map(|pair| vec![2 * pair, 2 * pair + 1]).collect();
+        assert_eq!(rounds, in_pairs);
+        assert!(flights.peek().is_none());
+        assert_eq!(flights.resolved_through(), Some(11));
+    }
+
     #[test]
     fn what_was_passed_over_is_not_resolved_by_what_overtook_it() {
         let dir = tempfile::tempdir().unwrap();
-        let slot = Roots::new(Some(dir.path()), None, "test").create().unwrap();
-        let options = spool::Options::default();
-        let (mut writer, reader) =
-            spool::create(slot.spool_dir(), slot.instance(), &options).unwrap();
-        let source = Source { reader, writer: None, slot };
-        let mut flights = Flights::new(source, Some(FreshFirst::new(20)));
+        let (mut writer, mut flights) = fresh_first(dir.path());
         (0..3).for_each(|number| commit(&mut writer, number));
         let start = Moment(0);
         flights.look(start);
