@@ -21,6 +21,8 @@ use crate::spool::Resolution;
 
 mod order;
 mod own;
+#[cfg(test)]
+mod tests;
 
 pub use order::FreshFirst;
 use own::OwnBatches;
@@ -292,11 +294,14 @@ impl Flights {
         self.flights.iter().map(|(token, flight)| (*token, flight))
     }
 
-    /// The batch left its lane and may go to any other.
+    /// The batch left its lane, if it was on one, and may go to any other.
     pub fn wait(&mut self, token: u64) {
         if let Some(flight) = self.flights.get_mut(&token) {
             flight.lane = None;
-            self.waiting.push_back(token);
+            // Once: after a panic those wait anew that waited already.
+            if !self.waiting.contains(&token) {
+                self.waiting.push_back(token);
+            }
         }
     }
 
