@@ -18,6 +18,7 @@ use support::ReceiverProcess;
 use support::Spec;
 use support::lasting_address;
 use support::random::Random;
+use support::scripted::MISSING_TOPIC;
 use support::scripted::ScriptedReceiver;
 use support::site::Site;
 use support::site::assert_same_lines;
@@ -56,11 +57,12 @@ impl Chain {
     }
 
     fn start_relay_with(&self, options: &str, arguments: &[&str]) -> ReceiverProcess {
-        let next = format!(
-            "receivers://{}?{options}&backoff.min=5ms&ring.dir={}",
-            self.last,
-            self.site.file("relay-rings").display()
-        );
+        self.start_relay_to(&format!("receivers://{}?{options}", self.last), arguments)
+    }
+
+    fn start_relay_to(&self, next: &str, arguments: &[&str]) -> ReceiverProcess {
+        let rings = self.site.file("relay-rings");
+        let next = format!("{next}&backoff.min=5ms&ring.dir={}", rings.display());
         let arguments = [&["--forward", &next], arguments].concat();
         ReceiverProcess::start_at(self.relay, &self.site.file("relay"), &arguments)
     }
@@ -260,6 +262,29 @@ fn what_is_smaller_than_a_batch_that_was_too_large_goes_on_whole() {
     assert_same_lines(&last.stored(), &lines);
 }
 
+/// Whose topic the cluster does not have waits; nobody else does.
+#[test]
+fn a_batch_that_nobody_takes_withholds_no_others_answer() {
+    let mut chain = Chain::new("a_batch_that_nobody_takes_withholds_no_others_answer");
+    let last = ScriptedReceiver::start(&[], 0);
+    chain.last = last.address;
+    let relay = chain.start_relay_to(&format!("kafka://{}/any?lanes=1", chain.last), &[]);
+    let (mut first, mut second) = (Client::connect(chain.relay), Client::connect(chain.relay));
+    let stuck = Spec { instance: 2, producer_id: 2, ..Spec::of(0, 10) };
+    first.send(MISSING_TOPIC, &stuck.batch(), 1).unwrap();
+    let text = stuck.value(4).into_bytes();
+    wait::until("the batch is in the relay's spool", || is_below(&chain.site.file("relay"), &text));
+    for first_record in [0, 10, 20] {
+        let batch = Spec::of(first_record, 10).batch();
+        assert_eq!(second.produce("lines", &batch).unwrap().0, 0);
+    }
+    let lines: Vec<Vec<u8>> = (0..30).map(|n| Spec::of(0, 30).value(n).into_bytes()).collect();
+    assert_same_lines(&last.stored(), &lines);
+    first.stream.set_nonblocking(true).unwrap();
+    assert!(first.receive().is_err(), "nobody has taken that one");
+    relay.kill();
+}
+
 /// Who was answered has gone: the rest of the batch is delivered, and the relay alone counts what was not.
 #[test]
 fn with_stored_acknowledgements_the_relay_divides() {
@@ -278,16 +303,33 @@ fn with_stored_acknowledgements_the_relay_divides() {
     assert!(summary.contains("forwarded 9, waiting 0, given up 1"), "{summary}");
 }
 
+/// Files below `dir`, as far as they are still there.
+fn files_below(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let mut files = Vec::new();
+    for path in entries.map_while(Result::ok).map(|entry| entry.path()) {
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        } else if let Ok(bytes) = std::fs::read(&path) {
+            files.push((path, bytes));
+        }
+    }
+    files
+}
+
+fn place_in(bytes: &[u8], text: &[u8]) -> Option<usize> {
+    bytes.windows(text.len()).position(|window| window == text)
+}
+
+fn is_below(dir: &Path, text: &[u8]) -> bool {
+    files_below(dir).iter().any(|(_, bytes)| place_in(bytes, text).is_some())
+}
+
 /// Flips a byte of each place below `dir` where `text` stands; false where there is none.
 fn damage(dir: &Path, text: &[u8]) -> bool {
     let mut is_found = false;
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            is_found |= damage(&path, text);
-        } else if let Some(at) =
-            std::fs::read(&path).unwrap().windows(text.len()).position(|window| window == text)
-        {
+    for (path, bytes) in files_below(dir) {
+        if let Some(at) = place_in(&bytes, text) {
             let file = File::options().write(true).open(&path).unwrap();
             file.write_all_at(b"X", at as u64).unwrap();
             is_found = true;

@@ -6,9 +6,9 @@
 //! ```
 //!
 //! A body is neither decompressed nor changed; the header is unbound and bound anew by the sender, and the
-//! identity in the first record stays that of the application that logged it (I11). Our own numbers only say how
-//! far the next hop has answered. When the spool is full the batch is refused, so nothing that was taken is ever
-//! dropped for want of room. What a relay leaves when it is killed is adopted by the next one of its name.
+//! identity in the first record stays that of the application that logged it (I11). Our own numbers only say which
+//! batches the next hop has answered for. When the spool is full the batch is refused, so nothing that was taken is
+//! ever dropped for want of room. What a relay leaves when it is killed is adopted by the next one of its name.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -108,17 +108,18 @@ pub struct Relay {
     threads: Option<(Thread<Sender>, Thread<Adoption>)>,
 }
 
-/// How far the next hop has answered for what was taken.
+/// What the next hop has answered for what was taken.
 #[derive(Clone, Copy)]
 pub struct Progress<'a> {
-    through: Option<u64>,
+    gate: &'a Gate,
     handover: &'a Handover,
 }
 
 impl Progress<'_> {
-    /// What became of the batch with this number: nothing yet, taken by the next hop, or given up for good.
+    /// What became of the batch with this number: nothing yet, taken by the next hop, or given up for good; whatever
+    /// became of those before it, since a batch that nobody takes is no reason to withhold others' answers.
     pub fn of(&self, number: u64) -> Option<Result<(), GivenUp>> {
-        if self.through.is_none_or(|through| through < number) {
+        if !self.gate.is_resolved(number) {
             return None;
         }
         // Losses are noted before the numbers that they stand for count as answered.
@@ -320,9 +321,9 @@ impl Relay {
         }
     }
 
-    /// How far the next hop has answered.
+    /// What the next hop has answered.
     pub fn progress(&self) -> Progress<'_> {
-        Progress { through: self.gate.resolved_through(), handover: &self.handover }
+        Progress { gate: &self.gate, handover: &self.handover }
     }
 
     /// Statistics, for whoever looks at them from another thread.

@@ -11,6 +11,7 @@ use crate::support::application::Application;
 use crate::support::lasting_address;
 use crate::support::oracle;
 use crate::support::random::Random;
+use crate::support::scripted::ScriptedReceiver;
 use crate::support::site::Site;
 use crate::support::site::bytes_below;
 use crate::support::site::cat_lines;
@@ -54,6 +55,26 @@ fn a_living_sibling_delivers_what_a_killed_one_left() {
     let logged: Vec<_> = lines.into_iter().filter(|line| line != b"alive").collect();
     oracle::judge_lines(&accepted, &logged).assert_clean("two killed siblings");
     verify(&dirs);
+}
+
+/// Both processes were forbidden to write, the dead one too: when what it left is taken, the living one goes on.
+#[test]
+fn a_topic_that_refused_what_the_dead_left_is_written_to_again() {
+    const FORBIDDEN: i16 = 29;
+    let (site, cluster) = (Site::new(), ScriptedReceiver::start(&[], FORBIDDEN));
+    let url = site.url_with_scheme("kafka", &[cluster.address], "");
+    let dead = Client::open(&url).unwrap();
+    dead.info("of the dead");
+    wait::until("it is refused", || cluster.seen().len() == 1);
+    assert!(dead.close(Duration::from_millis(50)).is_err(), "nobody takes it");
+    let heir = Client::open(&url).unwrap();
+    wait::until("what the dead left is refused", || cluster.seen().len() == 2);
+    heir.info("of the heir");
+    cluster.relent();
+    heir.flush(wait::PATIENCE).unwrap();
+    let stats = heir.close(wait::PATIENCE).unwrap().sender;
+    assert_eq!((stats.adopted_delivered, stats.delivered, stats.stored), (1, 1, 0));
+    assert_eq!(cluster.stored(), [&b"of the dead"[..], b"of the heir"]);
 }
 
 #[test]

@@ -148,3 +148,41 @@ fn fresh_records_overtake_the_backlog_of_a_partition() {
 fn without_that_option_the_oldest_goes_first() {
     assert!(outage("spool.order=strict", "receivers") > BACKLOG / 3);
 }
+
+/// The spool is full throughout the outage: the oldest segments come free, so that nobody who logs waits for long, and
+/// what is delivered then is the newest, without a hole.
+#[test]
+fn the_oldest_gives_way_though_fresh_records_go_first() {
+    const OPTIONS: &str = "spool.order=fresh_first&codec=none&batch.bytes=32KiB&linger=1ms&lanes=1\
+        &spool.full=drop_oldest&ring.full=block&ring.full_deadline=10s&ring.bytes_max=1MiB&spool.bytes_max=16MiB";
+    let site = Site::new();
+    let mut random = Random::seeded("the_oldest_gives_way_though_fresh_records_go_first");
+    let address = lasting_address(&mut random);
+    let client = Client::open(&site.url(&[address], OPTIONS)).unwrap();
+    let mut logged = 0;
+    let mut log = |records: u64| {
+        for _ in 0..records {
+            client.log(Severity::Info, line(logged)).unwrap();
+            logged += 1;
+        }
+        client.stats().dropped_total()
+    };
+    while log(100) == 0 {}
+    // From its half on at the latest, what is logged is read ahead of what is older.
+    let clock = Clock::start();
+    let began_at = clock.moment();
+    while clock.moment().since(began_at) < 2 * OUTAGE {
+        log(100);
+        std::thread::sleep(PACE);
+    }
+    let _receiver = ReceiverProcess::start_at(address, &site.receiver_dir(0), &[]);
+    client.flush(wait::PATIENCE).unwrap();
+    let stats = client.close(wait::PATIENCE).unwrap();
+    let number = |line: &Vec<u8>| std::str::from_utf8(line.get(..8)?).ok()?.parse::<u64>().ok();
+    let mut stored: Vec<u64> =
+        cat_lines(&[site.receiver_dir(0)]).iter().filter_map(number).collect();
+    stored.sort_unstable();
+    let kept: Vec<u64> = (stored[0]..logged).collect();
+    assert!(stored == kept, "{} of the newest {}: {stats:?}", stored.len(), kept.len());
+    verify(&[site.receiver_dir(0)]);
+}

@@ -21,6 +21,10 @@ use logdrive::proto::kafka::broker::Handled;
 use logdrive::proto::kafka::broker::PartitionReply;
 use logdrive::proto::kafka::errors::ErrorCode;
 
+/// The topic that it does not have, where it is asked as a cluster.
+#[allow(dead_code, reason = "each test binary uses its part")]
+pub const MISSING_TOPIC: &str = "missing";
+
 /// A batch that arrived.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -134,7 +138,8 @@ impl Drop for ScriptedReceiver {
 
 impl Shared {
     fn serve(&self, mut stream: TcpStream, address: SocketAddr) -> std::io::Result<()> {
-        let mut broker = Broker::new(address.ip().to_string(), address.port(), |_| true);
+        let is_there = |topic: &str| topic != MISSING_TOPIC;
+        let mut broker = Broker::new(address.ip().to_string(), address.port(), is_there);
         stream.set_nodelay(true)?;
         let mut late = Vec::new();
         loop {

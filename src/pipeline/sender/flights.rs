@@ -1,9 +1,8 @@
 //! Batches between the spool and their outcome: where each is, and which come next.
 //!
-//! Owns the tokens, the sources they came from, and the watermark behind which every batch of our own is
-//! resolved. A token is in flight on one lane, waiting to be sent again, or held by its sequence space.
+//! Owns the tokens, the sources they came from, and which batches of our own are resolved. A token is in flight on
+//! one lane, waiting to be sent again, or held by its sequence space.
 
-use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,8 +20,12 @@ use crate::spool::Frame;
 use crate::spool::Resolution;
 
 mod order;
+mod own;
+#[cfg(test)]
+mod tests;
 
 pub use order::FreshFirst;
+use own::OwnBatches;
 
 /// Index of our own spool among the sources.
 pub const OWN: usize = 0;
@@ -108,11 +111,7 @@ pub struct Flights {
     /// Batches that were read and are not wanted yet, at most one of each source.
     put_back: Vec<Lookahead>,
     next_token: u64,
-    own_unresolved: BTreeMap<u64, u32>,
-    /// The newest batch of our own that was read.
-    own_taken: Option<u64>,
-    /// The newest one up to which all were read.
-    own_taken_in_order: Option<u64>,
+    own: OwnBatches,
     /// None where the oldest goes first.
     order: Option<FreshFirst>,
     losses: Vec<Loss>,
@@ -130,9 +129,7 @@ impl Flights {
             lookahead: None,
             put_back: Vec::new(),
             next_token: 0,
-            own_unresolved: BTreeMap::new(),
-            own_taken: None,
-            own_taken_in_order: None,
+            own: OwnBatches::default(),
             order,
             losses: Vec::new(),
             adopted_delivered: 0,
@@ -231,9 +228,8 @@ impl Flights {
     }
 
     fn oldest_segment_of(&mut self, source: usize) -> Option<u64> {
-        if self.lookahead.as_ref().is_none_or(|next| next.source != source)
-            && let Some(next) = self.read(source)
-        {
+        // The batch that is next may be a fresh one: an older one may stand at the reader's cursor.
+        if let Some(next) = self.read(source) {
             self.put_back.push(next);
         }
         let unsent = self.lookahead.iter().chain(&self.put_back);
@@ -242,13 +238,15 @@ impl Flights {
         unsent.chain(sent.map(|flight| &flight.frame)).map(|frame| frame.position().segment).min()
     }
 
-    /// Takes the next batch of `source` that was never sent, if it lies in `segment`.
+    /// Takes a batch of `source` that was never sent, if one lies in `segment`.
     pub fn take_of(&mut self, source: usize, segment: u64) -> Option<Lookahead> {
-        let next = match self.lookahead.take_if(|next| next.source == source) {
-            Some(next) => next,
-            None => self.read(source)?,
-        };
-        if next.frame.position().segment == segment {
+        let is_in =
+            |next: &Lookahead| next.source == source && next.frame.position().segment == segment;
+        if let Some(next) = self.lookahead.take_if(|next| is_in(next)) {
+            return Some(next);
+        }
+        let next = self.read(source)?;
+        if is_in(&next) {
             return Some(next);
         }
         self.put_back.push(next);
@@ -269,15 +267,9 @@ impl Flights {
         }
         let frame = self.sources.get_mut(source)?.as_mut()?.reader.next()?;
         if source == OWN {
-            self.note_taken(&frame);
-            self.own_taken_in_order = self.own_taken_in_order.max(Some(frame.batch_number()));
+            self.own.take_in_order(frame.batch_number());
         }
         Some(Lookahead { source, frame })
-    }
-
-    fn note_taken(&mut self, frame: &Frame) {
-        *self.own_unresolved.entry(frame.batch_number()).or_default() += 1;
-        self.own_taken = self.own_taken.max(Some(frame.batch_number()));
     }
 
     /// Names the next batch.
@@ -306,11 +298,14 @@ impl Flights {
         self.flights.iter().map(|(token, flight)| (*token, flight))
     }
 
-    /// The batch left its lane and may go to any other.
+    /// The batch left its lane, if it was on one, and may go to any other.
     pub fn wait(&mut self, token: u64) {
         if let Some(flight) = self.flights.get_mut(&token) {
             flight.lane = None;
-            self.waiting.push_back(token);
+            // Once: after a panic those wait anew that waited already.
+            if !self.waiting.contains(&token) {
+                self.waiting.push_back(token);
+            }
         }
     }
 
@@ -362,13 +357,7 @@ impl Flights {
             }
         }
         if source == OWN {
-            let batch = frame.batch_number();
-            if let Some(count) = self.own_unresolved.get_mut(&batch) {
-                *count -= 1;
-                if *count == 0 {
-                    self.own_unresolved.remove(&batch);
-                }
-            }
+            self.own.resolve(frame.batch_number());
         }
     }
 
@@ -384,11 +373,17 @@ impl Flights {
 
     /// Every batch of our own up to this one is resolved.
     pub fn resolved_through(&self) -> Option<u64> {
-        let taken = if self.skips_own() { self.own_taken_in_order } else { self.own_taken };
-        match self.own_unresolved.first_key_value() {
-            Some((first, _)) => first.checked_sub(1).min(taken),
-            None => taken,
-        }
+        self.own.resolved_through(self.skips_own())
+    }
+
+    /// Every batch of our own up to this one was read.
+    pub fn own_taken(&self) -> Option<u64> {
+        self.own.taken(self.skips_own())
+    }
+
+    /// Batches of our own that were read or resolved since the last call, and whether each is unresolved.
+    pub fn take_changes(&mut self) -> impl Iterator<Item = (u64, bool)> {
+        self.own.take_changes()
     }
 
     /// Every batch on its way, oldest first.

@@ -186,7 +186,9 @@ impl Sender {
             // A batch without a partition waits for its topic, in no space.
             if self.settings.target.mode == TargetMode::Kafka && flight.partition >= 0 {
                 let id = self.spaces.of_partition(flight.frame.topic(), flight.partition);
-                self.spaces.get(id).let_go(token);
+                let space = self.spaces.get(id);
+                space.let_go(token);
+                space.is_stopped = false;
             }
             return;
         };

@@ -65,9 +65,8 @@ impl Sender {
         let stats = self.figures();
         self.announcer.announce_receivers(&stats.receivers);
         *self.counters.sender() = stats;
-        if let Some(through) = self.flights.resolved_through() {
-            self.gate.resolve(through);
-        }
+        let (through, taken) = (self.flights.resolved_through(), self.flights.own_taken());
+        self.gate.resolve(through, taken, self.flights.take_changes());
     }
 
     /// Takes what the spools' readers met; before a source is removed, since its reader goes with it.

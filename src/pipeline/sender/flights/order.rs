@@ -15,7 +15,7 @@ use crate::pipeline::sender::flights::OWN;
 use crate::spool::Reader;
 
 /// How long a batch may wait unread, at least, before it is backlog; twice that at most.
-const FRESH: Duration = Duration::from_secs(1);
+pub(super) const FRESH: Duration = Duration::from_secs(1);
 
 /// See the module's head.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Flights {
     pub fn look(&mut self, now: Moment) {
         if let (Some(order), Some(Some(own))) = (&mut self.order, self.sources.get_mut(OWN)) {
             if !own.reader.is_ahead() {
-                self.own_taken_in_order = self.own_taken;
+                self.own.note_order();
             }
             order.look(now, &mut own.reader);
         }
@@ -121,7 +121,7 @@ impl Flights {
             return self.read(OWN);
         }
         let frame = self.source(OWN)?.reader.next_ahead()?;
-        self.note_taken(&frame);
+        self.own.take(frame.batch_number());
         Some(Lookahead { source: OWN, frame })
     }
 
@@ -134,11 +134,6 @@ impl Flights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checksum::crc32c;
-    use crate::pipeline::handover::Source;
-    use crate::pipeline::slots::Roots;
-    use crate::spool;
-    use crate::spool::Resolution;
 
     #[test]
     fn the_backlog_gets_its_share_and_no_more() {
@@ -156,49 +151,5 @@ mod tests {
                 assert!(due.abs_diff(backlog) <= 1, "{share} % of {taken}: {backlog}");
             }
         }
-    }
-
-    fn commit(writer: &mut spool::Writer, number: u64) {
-        let batch = spool::Batch {
-            topic: "lines",
-            partition: -1,
-            severity_max: 0,
-            batch_number: number,
-            first_record: number,
-            record_count: 1,
-            max_timestamp: 0,
-            header: &[0; spool::BATCH_HEADER_BYTES],
-            body: b"body",
-            body_crc: crc32c(b"body"),
-        };
-        let group = spool::Group { first_record: number, positions: &[], batches: &[batch] };
-        writer.commit(&group).unwrap();
-        writer.publish();
-    }
-
-    #[test]
-    fn what_was_passed_over_is_not_resolved_by_what_overtook_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let slot = Roots::new(Some(dir.path()), None, "test").create().unwrap();
-        let options = spool::Options::default();
-        let (mut writer, reader) =
-            spool::create(slot.spool_dir(), slot.instance(), &options).unwrap();
-        let source = Source { reader, writer: None, slot };
-        let mut flights = Flights::new(source, Some(FreshFirst::new(20)));
-        (0..3).for_each(|number| commit(&mut writer, number));
-        let start = Moment(0);
-        flights.look(start);
-        flights.look(start.after(FRESH));
-        commit(&mut writer, 3);
-        flights.look(start.after(FRESH));
-        let mut ended = Vec::new();
-        while flights.peek().is_some() {
-            let next = flights.take_next().unwrap();
-            assert_eq!(next.source, OWN);
-            flights.resolve_frame(OWN, &next.frame, Resolution::Delivered);
-            ended.push((next.frame.batch_number(), flights.resolved_through()));
-        }
-        assert_eq!(ended, [(3, None), (0, Some(0)), (1, Some(1)), (2, Some(2))]);
-        assert_eq!(flights.resolved_through(), Some(3));
     }
 }
