@@ -42,7 +42,7 @@ fn fresh_first(dir: &Path) -> (spool::Writer, Flights) {
 
 /// As the quota has it: what was not sent of the oldest segment.
 fn give_way(flights: &mut Flights) -> Vec<u64> {
-    let Some((source, segment)) = flights.oldest_segment() else { return Vec::new() };
+    let Some((source, segment)) = flights.segment_to_give_way() else { return Vec::new() };
     let mut numbers = Vec::new();
     while let Some(next) = flights.take_of(source, segment) {
         let dropped = Resolution::Dropped(spool::DropReason::Quota);
