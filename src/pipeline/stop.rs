@@ -77,7 +77,9 @@ impl Stopping {
         } else {
             !arena.has_rings()
         };
-        if runs && is_resolved && self.handover.losses().is_news() {
+        if runs && is_resolved {
+            // What was given up on the way there is reported in-band; the batcher may have begun to, behind what was
+            // waited for.
             let rest = deadline.saturating_sub(self.clock.moment().since(start));
             is_resolved = FlushRequest::new(&self.gate, arena).wait(rest);
         }

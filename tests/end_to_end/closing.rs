@@ -9,6 +9,8 @@ use logdrive::clock::Clock;
 use crate::support::ReceiverProcess;
 use crate::support::lasting_address;
 use crate::support::random::Random;
+use crate::support::scripted::LATER;
+use crate::support::scripted::ScriptedReceiver;
 use crate::support::site::Site;
 use crate::support::site::assert_same_lines;
 use crate::support::site::cat_lines;
@@ -37,6 +39,43 @@ fn a_flush_returns_when_all_before_it_is_acknowledged() {
         assert_eq!(client.stats().sender.delivered, expected.len() as u64);
     }
     client.close(wait::PATIENCE).unwrap();
+}
+
+/// Also where its batch was sealed behind all that the close asked for, and nothing was news when that had ended.
+#[test]
+fn a_close_waits_for_the_report_of_what_was_given_up() {
+    let site = Site::new();
+    let receiver = ScriptedReceiver::start(&[], LATER);
+    let client = site.client(&[receiver.address], "linger=50ms");
+    let logger = client.stream("other").unwrap();
+    let attempts = || receiver.seen().len();
+    let begins = |beginning: &str| {
+        receiver.seen().iter().any(|seen| seen.values[0].starts_with(beginning.as_bytes()))
+    };
+    lines(0, 2).iter().for_each(|line| client.log(Severity::Info, line).unwrap());
+    wait::until("they are tried", || begins("line 0"));
+    let stats = std::thread::scope(|scope| {
+        let closing = scope.spawn(|| client.close(wait::PATIENCE));
+        wait::until("no more is taken", || logger.log(Severity::Info, "late") == Err(Code::Closed));
+        let asked = attempts();
+        wait::until("the batcher has served it", || attempts() > asked + 3);
+        // The first line is given up, the second one is put off while the batcher reports the first.
+        receiver.put_off(Some(b"line 1"));
+        receiver.answer(87);
+        wait::until("the batch is divided", || begins("line 1"));
+        receiver.answer(LATER);
+        let divided = attempts();
+        wait::until("the loss is reported", || attempts() > divided + 3);
+        receiver.put_off(Some(b"logdrive:"));
+        receiver.answer(0);
+        wait::until("the second line is stored", || {
+            receiver.stored().contains(&b"line 1".to_vec())
+        });
+        wait::until("the report is tried", || begins("logdrive:") || closing.is_finished());
+        receiver.put_off(None);
+        closing.join().unwrap().unwrap()
+    });
+    assert_eq!((stats.dropped_total(), stats.sender.stored), (1, 0), "{stats:?}");
 }
 
 #[test]

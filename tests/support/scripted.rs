@@ -25,6 +25,9 @@ use logdrive::proto::kafka::errors::ErrorCode;
 #[allow(dead_code, reason = "each test binary uses its part")]
 pub const MISSING_TOPIC: &str = "missing";
 
+/// REQUEST_TIMED_OUT: the batch is sent again, for as long as this is its answer.
+pub const LATER: i16 = 7;
+
 /// A batch that arrived.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -66,6 +69,7 @@ struct Shared {
     script: Mutex<VecDeque<i16>>,
     lies: Mutex<VecDeque<Lie>>,
     afterwards: Mutex<i16>,
+    waiting_room: Mutex<Option<Vec<u8>>>,
     hides_producer_ids: AtomicBool,
     seen: Mutex<Vec<Seen>>,
     is_over: AtomicBool,
@@ -82,6 +86,12 @@ impl ScriptedReceiver {
     #[allow(dead_code, reason = "each test binary uses its part")]
     pub fn hide_producer_ids(&self) {
         self.shared.hides_producer_ids.store(true, Ordering::Release);
+    }
+
+    /// Batches whose first record begins with this are put off, whatever the script says; none with None.
+    #[allow(dead_code, reason = "each test binary uses its part")]
+    pub fn put_off(&self, beginning: Option<&[u8]>) {
+        *self.shared.waiting_room.lock().unwrap() = beginning.map(<[u8]>::to_vec);
     }
 
     /// Answers the first batches with `script`, one code each, all others with `afterwards`.
@@ -178,13 +188,18 @@ impl Shared {
         let header = Header::decode(bytes).unwrap();
         let mut records = Vec::new();
         batch::decompress(header.codec, &bytes[HEADER_BYTES..], 16 << 20, &mut records).unwrap();
-        let values = RecordIter::new(&header, &records)
+        let values: Vec<_> = RecordIter::new(&header, &records)
             .map(|record| record.unwrap().value.unwrap().to_vec())
             .collect();
         // Both locks for the whole step: what is answered and what is remembered have one order.
         let mut seen = self.seen.lock().unwrap();
-        let next = self.script.lock().unwrap().pop_front();
-        let code = next.unwrap_or(*self.afterwards.lock().unwrap());
+        let is_put_off = |beginning: &Vec<u8>| values[0].starts_with(beginning);
+        let code = if self.waiting_room.lock().unwrap().as_ref().is_some_and(is_put_off) {
+            LATER
+        } else {
+            let next = self.script.lock().unwrap().pop_front();
+            next.unwrap_or(*self.afterwards.lock().unwrap())
+        };
         seen.push(Seen { code, header, bytes: bytes.to_vec(), values });
         code
     }
