@@ -38,9 +38,8 @@ struct Chain {
 }
 
 impl Chain {
-    fn new(seed: &str) -> Self {
-        let mut random = Random::seeded(seed);
-        let (last, relay) = (lasting_address(&mut random), lasting_address(&mut random));
+    fn new() -> Self {
+        let (last, relay) = (lasting_address(), lasting_address());
         Self { site: Site::new(), last, relay }
     }
 
@@ -78,7 +77,7 @@ fn expected(count: u64) -> Vec<Vec<u8>> {
 
 #[test]
 fn a_record_is_acknowledged_when_the_next_hop_has_it() {
-    let chain = Chain::new("a_record_is_acknowledged_when_the_next_hop_has_it");
+    let chain = Chain::new();
     let relay = chain.start_relay(&[]);
     let client = chain.site.client(&[chain.relay], WAITING);
     for number in 0..1000 {
@@ -102,7 +101,7 @@ fn a_record_is_acknowledged_when_the_next_hop_has_it() {
 
 #[test]
 fn with_stored_acknowledgements_the_next_hop_may_be_away() {
-    let chain = Chain::new("with_stored_acknowledgements_the_next_hop_may_be_away");
+    let chain = Chain::new();
     let relay = chain.start_relay(&["--forward-ack", "stored"]);
     let client = chain.site.client(&[chain.relay], WAITING);
     for number in 0..1000 {
@@ -123,7 +122,7 @@ fn with_stored_acknowledgements_the_next_hop_may_be_away() {
 #[test]
 fn what_a_dead_relay_left_takes_its_part_of_the_quota() {
     const QUOTA: &str = "spool.bytes_max=32MiB";
-    let chain = Chain::new("what_a_dead_relay_left_takes_its_part_of_the_quota");
+    let chain = Chain::new();
     let mut producer_id = 0;
     let mut taken_until_refused = || {
         let relay = chain.start_relay_with(QUOTA, &["--forward-ack", "stored"]);
@@ -147,7 +146,7 @@ fn what_a_dead_relay_left_takes_its_part_of_the_quota() {
 #[test]
 fn a_relay_that_is_killed_loses_nothing() {
     const KILLS: usize = 8;
-    let chain = Chain::new("a_relay_that_is_killed_loses_nothing");
+    let chain = Chain::new();
     let mut random = Random::seeded("a_relay_that_is_killed_loses_nothing");
     let _last = chain.start_last();
     let mut relay = chain.start_relay(&[]);
@@ -178,7 +177,7 @@ fn a_relay_that_is_killed_loses_nothing() {
 
 #[test]
 fn a_repeat_within_the_window_goes_on_once() {
-    let chain = Chain::new("a_repeat_within_the_window_goes_on_once");
+    let chain = Chain::new();
     let _last = chain.start_last();
     let _relay = chain.start_relay(&[]);
     let mut client = Client::connect(chain.relay);
@@ -198,11 +197,10 @@ fn a_repeat_within_the_window_goes_on_once() {
 
 #[test]
 fn relays_may_be_chained() {
-    let chain = Chain::new("relays_may_be_chained");
-    let mut random = Random::seeded("relays_may_be_chained, first");
+    let chain = Chain::new();
     let _last = chain.start_last();
     let _second = chain.start_relay(&[]);
-    let first = lasting_address(&mut random);
+    let first = lasting_address();
     let next = format!(
         "receivers://{}/?ring.dir={}",
         chain.relay,
@@ -225,7 +223,7 @@ fn relays_may_be_chained() {
 /// As a whole, so that the producer divides it: if a part of it was delivered, the answer could not tell which.
 #[test]
 fn what_the_next_hop_refuses_for_good_is_refused_as_a_whole() {
-    let mut chain = Chain::new("what_the_next_hop_refuses_for_good_is_refused_as_a_whole");
+    let mut chain = Chain::new();
     let last = ScriptedReceiver::start(&[87, 87], 0);
     chain.last = last.address;
     let relay = chain.start_relay(&[]);
@@ -248,7 +246,7 @@ fn what_the_next_hop_refuses_for_good_is_refused_as_a_whole() {
 /// What was too large says little of what is smaller: the next hop is asked, and nothing is divided on a guess.
 #[test]
 fn what_is_smaller_than_a_batch_that_was_too_large_goes_on_whole() {
-    let mut chain = Chain::new("what_is_smaller_than_a_batch_that_was_too_large_goes_on_whole");
+    let mut chain = Chain::new();
     let last = ScriptedReceiver::start(&[10], 0);
     chain.last = last.address;
     let _relay = chain.start_relay(&[]);
@@ -265,7 +263,7 @@ fn what_is_smaller_than_a_batch_that_was_too_large_goes_on_whole() {
 /// Whose topic the cluster does not have waits; nobody else does.
 #[test]
 fn a_batch_that_nobody_takes_withholds_no_others_answer() {
-    let mut chain = Chain::new("a_batch_that_nobody_takes_withholds_no_others_answer");
+    let mut chain = Chain::new();
     let last = ScriptedReceiver::start(&[], 0);
     chain.last = last.address;
     let relay = chain.start_relay_to(&format!("kafka://{}/any?lanes=1", chain.last), &[]);
@@ -288,7 +286,7 @@ fn a_batch_that_nobody_takes_withholds_no_others_answer() {
 /// Who was answered has gone: the rest of the batch is delivered, and the relay alone counts what was not.
 #[test]
 fn with_stored_acknowledgements_the_relay_divides() {
-    let mut chain = Chain::new("with_stored_acknowledgements_the_relay_divides");
+    let mut chain = Chain::new();
     // Ten, the first five of them, then the others down to the first of those.
     let last = ScriptedReceiver::start(&[87, 0, 87, 87, 87, 87], 0);
     chain.last = last.address;
@@ -341,7 +339,7 @@ fn damage(dir: &Path, text: &[u8]) -> bool {
 /// The producer still has it: it is to be sent again, and then it is taken, though its numbers are known.
 #[test]
 fn what_the_relays_disk_spoils_is_taken_again() {
-    let chain = Chain::new("what_the_relays_disk_spoils_is_taken_again");
+    let chain = Chain::new();
     let _relay = chain.start_relay(&[]);
     let mut client = Client::connect(chain.relay);
     let spec = Spec::of(0, 10);
@@ -374,7 +372,7 @@ fn foreign(spec: Spec) -> Vec<u8> {
 /// A guess is no verdict: what cannot be divided on its account is sent whole, and the next hop takes it.
 #[test]
 fn with_stored_acknowledgements_what_cannot_be_divided_goes_on_whole() {
-    let mut chain = Chain::new("with_stored_acknowledgements_what_cannot_be_divided_goes_on_whole");
+    let mut chain = Chain::new();
     let last = ScriptedReceiver::start(&[10], 0);
     chain.last = last.address;
     let relay = chain.start_relay(&["--forward-ack", "stored"]);
@@ -395,9 +393,7 @@ fn with_stored_acknowledgements_what_cannot_be_divided_goes_on_whole() {
 /// A refusal is a verdict: what cannot be divided down to the guilty record is set aside as it is.
 #[test]
 fn with_stored_acknowledgements_what_is_refused_and_cannot_be_divided_is_a_dead_letter() {
-    let mut chain = Chain::new(
-        "with_stored_acknowledgements_what_is_refused_and_cannot_be_divided_is_a_dead_letter",
-    );
+    let mut chain = Chain::new();
     let last = ScriptedReceiver::start(&[87], 0);
     chain.last = last.address;
     let relay = chain.start_relay(&["--forward-ack", "stored"]);

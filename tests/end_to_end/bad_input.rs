@@ -13,7 +13,6 @@ use logdrive::Severity;
 use crate::support::ReceiverProcess;
 use crate::support::application::Application;
 use crate::support::lasting_address;
-use crate::support::random::Random;
 use crate::support::site::Site;
 use crate::support::site::cat;
 use crate::support::site::cat_lines;
@@ -85,8 +84,7 @@ fn each_refusal_has_its_own_code_and_counter() {
 #[test]
 fn a_full_spool_keeps_a_share_for_warn_and_a_full_arena_refuses_all() {
     let site = Site::new();
-    let mut random = Random::seeded("a_full_spool_keeps_a_share_for_warn");
-    let address = lasting_address(&mut random);
+    let address = lasting_address();
     let options = "ring.bytes_max=1MiB&spool.bytes_max=16MiB&spool.full=block&codec=none";
     let client = site.client(&[address], options);
     let mut expected = Vec::new();

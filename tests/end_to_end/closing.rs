@@ -81,8 +81,7 @@ fn a_close_waits_for_the_report_of_what_was_given_up() {
 #[test]
 fn deadlines_are_honoured_and_what_is_left_is_delivered_once() {
     let site = Site::new();
-    let mut random = Random::seeded("deadlines_are_honoured_and_what_is_left_is_delivered_once");
-    let address = lasting_address(&mut random);
+    let address = lasting_address();
     let clock = Clock::start();
     let start = clock.moment();
     let deadline = Duration::from_millis(100);
@@ -123,8 +122,7 @@ fn deadlines_are_honoured_and_what_is_left_is_delivered_once() {
 #[test]
 fn a_full_spool_does_not_keep_close_waiting() {
     let site = Site::new();
-    let mut random = Random::seeded("a_full_spool_does_not_keep_close_waiting");
-    let address = lasting_address(&mut random);
+    let address = lasting_address();
     let options = "spool.bytes_max=16MiB&spool.full=block&codec=none&workers=2";
     let client = site.client(&[address], options);
     let text = |number: u64| format!("{number} {}", "z".repeat(200)).into_bytes();

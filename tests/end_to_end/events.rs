@@ -13,7 +13,6 @@ use logdrive::Severity;
 use crate::support::ReceiverProcess;
 use crate::support::application::Application;
 use crate::support::lasting_address;
-use crate::support::random::Random;
 use crate::support::site::Site;
 use crate::support::wait;
 
@@ -41,7 +40,7 @@ impl Told {
 #[test]
 fn a_receiver_that_is_down_comes_up_and_dies_is_told_once_each_time() {
     let site = Site::new();
-    let address = lasting_address(&mut Random::seeded("events_of_a_receiver"));
+    let address = lasting_address();
     let told = Told::default();
     let client = told.client(&site.url(&[address], ""));
     let name = address.to_string();
@@ -65,7 +64,7 @@ fn a_receiver_that_is_down_comes_up_and_dies_is_told_once_each_time() {
 #[test]
 fn a_full_spool_and_exactly_the_records_it_gave_up_are_told() {
     let site = Site::new();
-    let address = lasting_address(&mut Random::seeded("events_of_a_spool"));
+    let address = lasting_address();
     let told = Told::default();
     let url = site.url(
         &[address],
@@ -102,7 +101,7 @@ fn a_full_spool_and_exactly_the_records_it_gave_up_are_told() {
 #[test]
 fn what_a_dead_process_left_is_told_with_its_number_of_records() {
     let site = Site::new();
-    let address = lasting_address(&mut Random::seeded("events_of_an_adoption"));
+    let address = lasting_address();
     let url = site.url(&[address], "name=application&ring.full=block&spool.full=block");
     let mut application = Application::start(0, &url, &site.file("witness"), None);
     application.wait_for(100);
@@ -130,7 +129,7 @@ fn what_a_dead_process_left_is_told_with_its_number_of_records() {
 #[test]
 fn a_callback_may_do_what_it_likes() {
     let site = Site::new();
-    let address = lasting_address(&mut Random::seeded("events_and_what_they_may_do"));
+    let address = lasting_address();
     let own: Arc<OnceLock<Client>> = Arc::default();
     let (handle, calls) = (own.clone(), Arc::new(Mutex::new(0_u64)));
     let counted = calls.clone();

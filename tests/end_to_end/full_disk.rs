@@ -8,7 +8,6 @@ use logdrive::Severity;
 
 use crate::support::ReceiverProcess;
 use crate::support::lasting_address;
-use crate::support::random::Random;
 use crate::support::site::Site;
 use crate::support::site::verify;
 use crate::support::wait;
@@ -28,8 +27,7 @@ fn log(client: &Client, records: u64) -> u64 {
 #[test]
 fn a_disk_that_takes_no_account_costs_no_backlog() {
     let site = Site::new();
-    let mut random = Random::seeded("a_disk_that_takes_no_account_costs_no_backlog");
-    let address = lasting_address(&mut random);
+    let address = lasting_address();
     let options = format!("{OPTIONS}&spool.dir={}", site.spool_dir().display());
     let client = site.client(&[address], &options);
     let mut accepted = log(&client, BACKLOG_SEGMENTS * SEGMENT_RECORDS);

@@ -10,7 +10,6 @@ use crate::support::ReceiverProcess;
 use crate::support::application::Application;
 use crate::support::lasting_address;
 use crate::support::oracle;
-use crate::support::random::Random;
 use crate::support::scripted::ScriptedReceiver;
 use crate::support::site::Site;
 use crate::support::site::bytes_below;
@@ -31,8 +30,7 @@ fn leave(site: &Site, options: &str, log: impl Fn(&Client)) {
 fn a_living_sibling_delivers_what_a_killed_one_left() {
     const OPTIONS: &str = "spool.full=block&ring.full=block&adoption.interval=100ms";
     let site = Site::new();
-    let mut random = Random::seeded("a_living_sibling_delivers_what_a_killed_one_left");
-    let address = lasting_address(&mut random);
+    let address = lasting_address();
     let url = site.url(&[address], OPTIONS);
     let siblings = [site.client(&[address], OPTIONS), site.client(&[address], OPTIONS)];
     // Their threads run; a client that never logged has none.
@@ -114,8 +112,7 @@ fn the_quota_spans_the_dead_and_what_gives_way_is_reported() {
     const QUOTA: u64 = 16 << 20;
     const ARENA_BYTES: u64 = 4 << 20;
     let site = Site::new();
-    let mut random = Random::seeded("the_quota_spans_the_dead_and_what_gives_way_is_reported");
-    let address = lasting_address(&mut random);
+    let address = lasting_address();
     let text = "z".repeat(1_000);
     let log = |client: &Client, bytes: u64| {
         for _ in 0..bytes / 1_000 {

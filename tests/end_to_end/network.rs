@@ -67,7 +67,7 @@ fn killed_receivers_keep_what_they_acknowledged() {
     let site = Site::new();
     let mut random = Random::seeded("killed_receivers_keep_what_they_acknowledged");
     let dirs: Vec<PathBuf> = (0..3).map(|number| site.receiver_dir(number)).collect();
-    let addresses: Vec<_> = dirs.iter().map(|_| lasting_address(&mut random)).collect();
+    let addresses: Vec<_> = dirs.iter().map(|_| lasting_address()).collect();
     let start = |index: usize| ReceiverProcess::start_at(addresses[index], &dirs[index], &[]);
     let mut receivers: Vec<_> = (0..3).map(start).collect();
     let client = site.client(&addresses, OPTIONS);

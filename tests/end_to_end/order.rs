@@ -13,7 +13,6 @@ use logdrive::inspect::source;
 
 use crate::support::ReceiverProcess;
 use crate::support::lasting_address;
-use crate::support::random::Random;
 use crate::support::site::Site;
 use crate::support::site::assert_same_lines;
 use crate::support::site::cat_lines;
@@ -106,8 +105,7 @@ fn median_delay(stored: &[u64], fresh: &[Fresh]) -> u64 {
 
 fn outage(order: &str, scheme: &str) -> u64 {
     let site = Site::new();
-    let mut random = Random::seeded(&format!("{order} {scheme}"));
-    let address = lasting_address(&mut random);
+    let address = lasting_address();
     let url = site.url_with_scheme(scheme, &[address], &format!("{ONE_BY_ONE}&{order}"));
     let client = Client::open(&url).unwrap();
     // It was there before, so that all that is to be known of a topic is known.
@@ -156,8 +154,7 @@ fn the_oldest_gives_way_though_fresh_records_go_first() {
     const OPTIONS: &str = "spool.order=fresh_first&codec=none&batch.bytes=32KiB&linger=1ms&lanes=1\
         &spool.full=drop_oldest&ring.full=block&ring.full_deadline=10s&ring.bytes_max=1MiB&spool.bytes_max=16MiB";
     let site = Site::new();
-    let mut random = Random::seeded("the_oldest_gives_way_though_fresh_records_go_first");
-    let address = lasting_address(&mut random);
+    let address = lasting_address();
     let client = Client::open(&site.url(&[address], OPTIONS)).unwrap();
     let mut logged = 0;
     let mut log = |records: u64| {

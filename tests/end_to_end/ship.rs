@@ -12,7 +12,6 @@ use std::process::Stdio;
 use crate::lines;
 use crate::support::ReceiverProcess;
 use crate::support::lasting_address;
-use crate::support::random::Random;
 use crate::support::site::Site;
 use crate::support::site::assert_same_lines;
 use crate::support::site::bytes_below;
@@ -86,7 +85,6 @@ fn named_pipe(path: &Path) {
 #[test]
 fn files_survive_the_kill_of_a_receiver() {
     let site = Site::new();
-    let mut random = Random::seeded("files_survive_the_kill_of_a_receiver");
     let files = lines::files(site.disk());
     let mut files: Vec<_> = files.iter().cycle().take(files.len() * 3).cloned().collect();
     let mut expected = Vec::new();
@@ -97,7 +95,7 @@ fn files_survive_the_kill_of_a_receiver() {
     named_pipe(&pipe_path);
     files.push(pipe_path.clone());
     let dirs = [site.receiver_dir(0), site.receiver_dir(1)];
-    let addresses = [lasting_address(&mut random), lasting_address(&mut random)];
+    let addresses = [lasting_address(), lasting_address()];
     let first = ReceiverProcess::start_at(addresses[0], &dirs[0], &[]);
     let _second = ReceiverProcess::start_at(addresses[1], &dirs[1], &[]);
 
@@ -211,7 +209,7 @@ fn wrong_arguments_end_with_two_and_start_nothing() {
 #[test]
 fn a_terminated_ship_is_finished_by_the_next() {
     let site = Site::new();
-    let address = lasting_address(&mut Random::seeded("a_terminated_ship_is_finished"));
+    let address = lasting_address();
     let url = site.url(&[address], "ring.bytes_max=1MiB&spool.bytes_max=16MiB&codec=none");
     let files = [site.file("input.log")];
     let lines: Vec<String> = (0..400_000).map(|n| format!("line {n} {}", "y".repeat(80))).collect();
@@ -245,7 +243,7 @@ fn a_terminated_ship_is_finished_by_the_next() {
 #[test]
 fn a_deadline_leaves_the_rest_stored() {
     let site = Site::new();
-    let address = lasting_address(&mut Random::seeded("a_deadline_leaves_the_rest_stored"));
+    let address = lasting_address();
     let url = site.url(&[address], "");
     let mut shipping = Shipping::start(&url, &["--deadline", "50ms"], &[]);
     shipping.send(b"one\ntwo\n");

@@ -16,7 +16,6 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::support::ReceiverProcess;
 use crate::support::lasting_address;
-use crate::support::random::Random;
 use crate::support::site::Site;
 use crate::support::site::cat_lines;
 use crate::support::site::verify;
@@ -45,7 +44,7 @@ fn counts(lines: &[Vec<u8>]) -> [u64; THREADS as usize] {
 fn four_threads_and_a_receiver_that_restarts_lose_and_repeat_nothing() {
     const RECORDS: u64 = 5_000;
     let site = Site::new();
-    let address = lasting_address(&mut Random::seeded("facades_receiver"));
+    let address = lasting_address();
     let dir = site.receiver_dir(0);
     let client = site.client(&[address], NEVER_DROP);
     let subscriber = tracing_subscriber::registry().with(facade::tracing::layer(&client));
@@ -76,7 +75,7 @@ fn four_threads_and_a_receiver_that_restarts_lose_and_repeat_nothing() {
 #[test]
 fn a_killed_program_loses_nothing_that_its_macros_returned_from() {
     let site = Site::new();
-    let address = lasting_address(&mut Random::seeded("facades_kill"));
+    let address = lasting_address();
     let dir = site.receiver_dir(0);
     let url = site.url(&[address], NEVER_DROP);
     let receiver = ReceiverProcess::start_at(address, &dir, &[]);

@@ -17,7 +17,6 @@ use crate::support::ReceiverProcess;
 use crate::support::application::Application;
 use crate::support::lasting_address;
 use crate::support::oracle::Tally;
-use crate::support::random::Random;
 use crate::support::scale::scaled;
 use crate::support::site;
 use crate::support::site::Site;
@@ -40,7 +39,7 @@ fn a_restart_on_a_large_backlog() {
     let row = Row::begin("18", "restart on a backlog", 1, 5);
     let (mut tally, mut ready_max, mut resident_max) = (Tally::default(), 0, 0);
     for run in 0..row.runs() {
-        let (verdict, ready, resident) = restart_on(megabytes, &mut row.random(run));
+        let (verdict, ready, resident) = restart_on(megabytes);
         tally += verdict;
         ready_max = ready.max(ready_max);
         resident_max = resident.max(resident_max);
@@ -54,10 +53,10 @@ fn a_restart_on_a_large_backlog() {
 }
 
 /// The oracle's verdict, the microseconds until the next process was ready, the bytes it had resident at the most.
-fn restart_on(megabytes: u64, random: &mut Random) -> (Tally, u64, u64) {
+fn restart_on(megabytes: u64) -> (Tally, u64, u64) {
     let site = Site::new();
     let dirs = [site.receiver_dir(0)];
-    let address = lasting_address(random);
+    let address = lasting_address();
     let options = format!(
         "name=application&spool.full=block&ring.full=block&ring.bytes_max={RING_BYTES}&codec=none\
          &spool.dir={}&spool.bytes_max=12GiB",

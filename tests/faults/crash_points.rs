@@ -86,7 +86,7 @@ fn a_crash_at_every_step() {
 fn crash_at(point: Point, run: u64, random: &mut Random) -> (Tally, u64) {
     let site = Site::new();
     let dirs = [site.receiver_dir(0)];
-    let address = lasting_address(random);
+    let address = lasting_address();
     // By turns on the tmpfs and on the disk, through a mapping and by pwrite.
     let dir = if run.is_multiple_of(2) { site.memory_file("spool") } else { site.spool_dir() };
     let store = ["mmap", "file"][(run / 2 % 2) as usize];

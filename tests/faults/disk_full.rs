@@ -46,7 +46,7 @@ fn the_disk_fills_and_has_room_again() {
 fn fill_once(mount: &Mount, random: &mut Random, number: u64) -> (Tally, Duration) {
     let site = Site::new();
     let dirs = [site.receiver_dir(0)];
-    let address = lasting_address(random);
+    let address = lasting_address();
     let dir = mount.dir().join("spool");
     let options = format!("{OPTIONS}&spool.dir={}", dir.display());
     let url = site.url_of_topic("full", &[address], &options);
@@ -82,8 +82,8 @@ fn fill_once(mount: &Mount, random: &mut Random, number: u64) -> (Tally, Duratio
     application.wait_for(stood_at + 1_000);
     let accepted = application.stop();
     let verdict = Delivered::read(&dirs, "full").judge(&[accepted], 0);
-    verdict.assert_clean(&format!("{} run {number}", mount.name()));
     let left = [site.slots(&dir), site.slots(&site.ring_dir())].concat();
+    verdict.assert_clean(&format!("{} run {number}, left behind: {left:?}", mount.name()));
     assert!(left.is_empty(), "left behind on {}: {left:?}", mount.name());
     (verdict, resumed)
 }

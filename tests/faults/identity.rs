@@ -55,7 +55,7 @@ fn a_copied_state_directory_that_comes_back_loses_and_replaces_nothing() {
         let mut random = row.random(run);
         let site = Site::new();
         let dirs = [site.receiver_dir(0)];
-        let address = lasting_address(&mut random);
+        let address = lasting_address();
         let url = site.url_of_topic("copied", &[address], OPTIONS);
         let mut owner = Application::start(0, &url, &site.memory_file("owner"), None);
         owner.wait_for(50 + random.below(500));

@@ -40,11 +40,11 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(options: &'static str, random: &mut Random) -> Self {
+    fn new(options: &'static str) -> Self {
         let site = Site::new();
         let dirs = [site.receiver_dir(0)];
         Self {
-            address: lasting_address(random),
+            address: lasting_address(),
             site,
             options,
             receiver: None,
@@ -118,7 +118,7 @@ fn kill_9_of_the_application() {
     for group in 0..row.runs().div_ceil(KILLS_PER_SITE) {
         let mut random = row.random(group);
         let options = OPTIONS[group as usize % OPTIONS.len()];
-        let mut scene = Scene::new(options, &mut random);
+        let mut scene = Scene::new(options);
         let last = row.runs().min((group + 1) * KILLS_PER_SITE) as u32;
         while kills < last {
             scene.kill_once(kills, &mut random);

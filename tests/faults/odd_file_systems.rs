@@ -42,7 +42,7 @@ fn kills_on_file_systems_of_all_kinds() {
         let mut random = row.random(run);
         let site = Site::new();
         let dirs = [site.receiver_dir(0)];
-        let address = lasting_address(&mut random);
+        let address = lasting_address();
         let options = format!("{OPTIONS}&spool.dir={}", mount.dir().join("spool").display());
         let url = site.url_of_topic("odd", &[address], &options);
         let mut accepted = Vec::new();
@@ -71,7 +71,7 @@ fn a_read_only_disk_at_the_start_is_used_when_it_can_be() {
         let Some(mount) = Mount::new(Kind::Ext4) else { continue };
         mount.remount("ro");
         let site = Site::new();
-        let address = lasting_address(&mut row.random(run));
+        let address = lasting_address();
         let dir = mount.dir().join("spool");
         let options = format!("{OPTIONS}&codec=none&spool.dir={}", dir.display());
         let url = site.url_of_topic("ro", &[address], &options);

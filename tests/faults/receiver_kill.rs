@@ -21,7 +21,7 @@ fn kill_9_of_receivers_under_load() {
         let mut random = row.random(group);
         let site = Site::new();
         let dirs: Vec<_> = (0..RECEIVERS).map(|number| site.receiver_dir(number)).collect();
-        let addresses: Vec<_> = dirs.iter().map(|_| lasting_address(&mut random)).collect();
+        let addresses: Vec<_> = dirs.iter().map(|_| lasting_address()).collect();
         let start =
             |number: usize| ReceiverProcess::start_at(addresses[number], &dirs[number], &[]);
         let mut receivers: Vec<_> = (0..RECEIVERS).map(|number| Some(start(number))).collect();

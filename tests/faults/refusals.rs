@@ -37,7 +37,7 @@ fn overrun(row: Row, gives_up: bool) {
     for run in 0..row.runs() {
         let mut random = row.random(run);
         let site = Site::new();
-        let address = lasting_address(&mut random);
+        let address = lasting_address();
         let policy = if gives_up { "drop_oldest" } else { "block" };
         let options = format!("{OPTIONS}&spool.full={policy}");
         let url = site.url_of_topic("overrun", &[address], &options);

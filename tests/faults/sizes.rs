@@ -189,7 +189,7 @@ fn a_group_larger_than_a_segment_is_whole_or_absent() {
         let mut random = row.random(run);
         let site = Site::new();
         let dirs = [site.receiver_dir(0)];
-        let address = lasting_address(&mut random);
+        let address = lasting_address();
         let url = site.url_of_topic("large", &[address], LARGE_OPTIONS);
         let path = site.memory_file("witness");
         let witness = Witness::create(&path, 1);

@@ -46,16 +46,10 @@ struct Order {
 }
 
 /// Runs the application beside the order; the verdict, and the calls it made if a trace was asked for.
-fn run(
-    order: &Order,
-    sync: &str,
-    store: &str,
-    random: &mut Random,
-    trace: bool,
-) -> (Tally, Vec<String>) {
+fn run(order: &Order, sync: &str, store: &str, trace: bool) -> (Tally, Vec<String>) {
     let site = Site::new();
     let dirs = [site.receiver_dir(0)];
-    let address = lasting_address(random);
+    let address = lasting_address();
     let _receiver = ReceiverProcess::start_at(address, &dirs[0], &[]);
     let dir = site.spool_dir();
     let options =
@@ -100,8 +94,7 @@ fn the_nth_call_fails() {
     let mut random = row.random(u64::MAX);
     let (mut tally, mut sites) = (Tally::default(), 0);
     let kinds = [("none", "mmap"), ("batch", "mmap"), ("batch", "file"), ("50ms", "file")];
-    let counts =
-        kinds.map(|(sync, store)| run(&NOTHING, sync, store, &mut random, true).1.len() as u64);
+    let counts = kinds.map(|(sync, store)| run(&NOTHING, sync, store, true).1.len() as u64);
     for number in 0..row.runs() {
         let mut random = row.random(number);
         let kind = number as usize % kinds.len();
@@ -117,7 +110,7 @@ fn the_nth_call_fails() {
         let is_forever = random.below(3) == 0 && matches!(errno, libc::ENOSPC | libc::EIO);
         let order = Order { at, errno, is_forever };
         let (sync, store) = kinds[kind];
-        tally += run(&order, sync, store, &mut random, false).0;
+        tally += run(&order, sync, store, false).0;
     }
     let calls: u64 = counts.iter().sum();
     row.finish(&format!("{sites} sites of {calls} calls, 0 panics"), &tally);
@@ -135,7 +128,7 @@ fn a_segments_name_is_durable_before_its_first_group() {
     let (mut tally, mut names) = (Tally::default(), 0);
     for number in 0..row.runs() {
         for store in ["mmap", "file"] {
-            let (verdict, calls) = run(&NOTHING, "batch", store, &mut row.random(number), true);
+            let (verdict, calls) = run(&NOTHING, "batch", store, true);
             tally += verdict;
             for (at, call) in calls.iter().enumerate() {
                 if !(call.starts_with("rename ") && call.ends_with(".seg")) {
@@ -167,7 +160,7 @@ fn a_segments_name_is_durable_before_its_first_group() {
 fn the_tail_is_synced_when_nobody_commits_any_more() {
     let site = Site::new();
     let mut random = Random::seeded("the_tail_is_synced_when_nobody_commits_any_more");
-    let address = lasting_address(&mut random);
+    let address = lasting_address();
     let dir = site.spool_dir();
     let options = format!(
         "{OPTIONS}&linger=10s&spool.dir={}&spool.sync=1h&spool.store=file&close.deadline=1s",

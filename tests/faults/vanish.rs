@@ -35,7 +35,7 @@ fn files_vanish_under_load() {
         let mut random = row.random(run);
         let site = Site::new();
         let dirs = [site.receiver_dir(0)];
-        let address = lasting_address(&mut random);
+        let address = lasting_address();
         let dir = if run.is_multiple_of(2) { site.memory_file("spool") } else { site.spool_dir() };
         let store = ["mmap", "file"][(run / 2 % 2) as usize];
         let options = format!("{OPTIONS}&spool.dir={}&spool.store={store}", dir.display());

@@ -1,6 +1,8 @@
 //! Peers that are not who they say, or speak no proper TLS: not one byte of payload, and all is well once they
 //! are mended.
 
+use std::net::SocketAddr;
+
 use logdrive::Client;
 use logdrive::Config;
 use logdrive::Severity;
@@ -15,7 +17,7 @@ use crate::start;
 use crate::support::ReceiverProcess;
 use crate::support::certificates::Authority;
 use crate::support::lasting_address;
-use crate::support::random::Random;
+use crate::support::own_host;
 use crate::support::site::Site;
 use crate::support::site::assert_same_lines;
 use crate::support::site::cat_lines;
@@ -36,7 +38,7 @@ fn bad_peers_get_no_byte_of_payload_and_hold_nothing_up() {
         let trusted = bundle(&[&authority], site.file("ca.pem"));
         let dir = site.receiver_dir(0);
         let good = start(&dir, &encrypted(&authority, site.disk(), "receiver"));
-        let any_port = "127.0.0.1:0".parse().unwrap();
+        let any_port = SocketAddr::new(own_host(), 0);
         let bad: Vec<_> =
             (0..BAD_PEERS).map(|_| BadServer::start(badness, &authority, any_port)).collect();
         let mut hosts: Vec<_> = bad.iter().map(|server| server.address).collect();
@@ -72,12 +74,11 @@ fn bad_peers_get_no_byte_of_payload_and_hold_nothing_up() {
 
 #[test]
 fn what_is_wrong_is_said_and_all_arrives_once_the_peer_is_mended() {
-    let mut random = Random::seeded("all_arrives_once_the_peer_is_mended");
     for badness in Badness::ALL {
         let site = Site::new();
         let authority = Authority::new("authority");
         let trusted = bundle(&[&authority], site.file("ca.pem"));
-        let address = lasting_address(&mut random);
+        let address = lasting_address();
         let bad = BadServer::start(badness, &authority, address);
         let options = format!("{OPTIONS}&tls.ca_file={}", trusted.display());
         let url = site.url_with_scheme("receivers+tls", &[address], &options);

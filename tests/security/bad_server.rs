@@ -24,6 +24,7 @@ use rustls::pki_types::pem::PemObject;
 use crate::support::certificates::Authority;
 use crate::support::certificates::Issued;
 use crate::support::certificates::self_signed;
+use crate::support::own_host;
 
 /// Pause between two looks, and the longest that a peer waits for bytes.
 const LOOK: Duration = Duration::from_millis(5);
@@ -186,7 +187,7 @@ impl Seen {
 }
 
 fn config(badness: Badness, authority: &Authority) -> ServerConfig {
-    let name = "127.0.0.1";
+    let name = &own_host().to_string();
     let issued = match badness {
         Badness::WrongName => authority.issue("somebody-else.example"),
         Badness::Expired => authority.issue_expired(name),

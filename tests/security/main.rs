@@ -30,10 +30,10 @@ fn expected(count: u64) -> Vec<Vec<u8>> {
     (0..count).map(|number| line(number).into_bytes()).collect()
 }
 
-/// The arguments of a receiver that is 127.0.0.1 to those who trust the authority.
+/// The arguments of a receiver that is this process's host to those who trust the authority.
 fn encrypted(authority: &Authority, dir: &Path, name: &str) -> Vec<String> {
     std::fs::create_dir_all(dir).unwrap();
-    let (certificate, key) = authority.issue("127.0.0.1").write(dir, name);
+    let (certificate, key) = authority.issue(&support::own_host().to_string()).write(dir, name);
     let pair = [("--tls-certificate", certificate), ("--tls-key", key)];
     pair.into_iter().flat_map(|(name, path)| [name.to_owned(), shown(&path)]).collect()
 }

@@ -10,13 +10,14 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
-use std::net::TcpListener;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Child;
 use std::process::Command;
 use std::process::Output;
 use std::process::Stdio;
+use std::sync::atomic::AtomicU16;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use logdrive::batch;
@@ -47,9 +48,6 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 
 const PRODUCE_VERSION: i16 = 8;
 
-/// The loopback interface, and whatever port is free.
-const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-
 /// A `logdrive receive` process; killed when dropped.
 pub struct ReceiverProcess {
     child: Child,
@@ -59,7 +57,7 @@ pub struct ReceiverProcess {
 impl ReceiverProcess {
     /// Starts one and waits until it listens.
     pub fn start(dir: &Path, arguments: &[&str]) -> Self {
-        Self::start_at(ANY_PORT, dir, arguments)
+        Self::start_at(any_port(), dir, arguments)
     }
 
     /// Starts one at an address, as after a crash.
@@ -74,7 +72,7 @@ impl ReceiverProcess {
         // With SIGXFSZ ignored, a write beyond the limit is an error, as on a full disk.
         let script = "trap '' XFSZ; ulimit -f 100; exec \"$0\" \"$@\"";
         shell.args(["-c", script, env!("CARGO_BIN_EXE_logdrive")]);
-        Self::start_as(shell, ANY_PORT, dir, arguments)
+        Self::start_as(shell, any_port(), dir, arguments)
     }
 
     /// Starts `logdrive receive` by this command, which may put it into surroundings of its own.
@@ -129,15 +127,24 @@ impl Drop for ReceiverProcess {
     }
 }
 
-/// An address on the loopback interface that no outgoing connection takes while nobody listens there.
-pub fn lasting_address(random: &mut random::Random) -> SocketAddr {
-    loop {
-        // Below the range of ports that Linux gives to outgoing connections: 32768 to 60999.
-        let port = 20_000 + random.below(12_000) as u16;
-        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-            return listener.local_addr().unwrap();
-        }
-    }
+/// The loopback address of this process: what its tests send never comes to the receivers of another process's tests.
+pub fn own_host() -> IpAddr {
+    // A process number has 22 bits at most (proc(5), pid_max): each process has its own in 127.64.0.0/10.
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    IpAddr::V4(Ipv4Addr::new(127, 64 | high, middle, low))
+}
+
+/// Whatever port is free.
+fn any_port() -> SocketAddr {
+    SocketAddr::new(own_host(), 0)
+}
+
+/// An address that no outgoing connection and no other test takes, also while nobody listens there.
+pub fn lasting_address() -> SocketAddr {
+    static COUNT: AtomicU16 = AtomicU16::new(0);
+    // Below the range of ports that Linux gives to outgoing connections: 32768 to 60999.
+    let port = 20_000 + COUNT.fetch_add(1, Ordering::Relaxed) % 12_000;
+    SocketAddr::new(own_host(), port)
 }
 
 /// Runs the command to its end.
