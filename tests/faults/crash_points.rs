@@ -25,6 +25,8 @@ const BACKLOG: u64 = 4_500;
 enum Way {
     /// By logging: it is passed again and again.
     Logging,
+    /// By logging while nobody receives: where the receiver keeps up, the same files are used again and again.
+    Allocating,
     /// By logging, once.
     Starting,
     /// By adopting what a killed process left.
@@ -38,9 +40,8 @@ enum Way {
 fn way(point: Point) -> Way {
     match point {
         Point::SlotMade => Way::Starting,
-        Point::SegmentCreated
-        | Point::SegmentAllocated
-        | Point::SegmentEmptied
+        Point::SegmentCreated | Point::SegmentAllocated => Way::Allocating,
+        Point::SegmentEmptied
         | Point::HeaderWritten
         | Point::SegmentNamed
         | Point::DirectorySynced
@@ -96,18 +97,19 @@ fn crash_at(point: Point, run: u64, random: &mut Random) -> (Tally, u64) {
     let backlog = match way(point) {
         Way::Adopting => 20 + random.below(200),
         Way::Draining => BACKLOG,
-        Way::Logging | Way::Starting | Way::Elsewhere => 0,
+        Way::Logging | Way::Allocating | Way::Starting | Way::Elsewhere => 0,
     };
     if backlog > 0 {
         let mut first = Application::start(0, &url, &site.memory_file("first"), None);
         first.wait_for(backlog);
         accepted.push(first.kill());
     }
-    let _receiver = ReceiverProcess::start_at(address, &dirs[0], &[]);
+    let start_receiver = || ReceiverProcess::start_at(address, &dirs[0], &[]);
+    let early = (!matches!(way(point), Way::Allocating)).then(start_receiver);
     let mut crashes = 0;
     for again in 1..3 {
         let pass = match way(point) {
-            Way::Logging => 1 + random.below(4),
+            Way::Logging | Way::Allocating => 1 + random.below(4),
             Way::Starting | Way::Adopting | Way::Draining | Way::Elsewhere => 1,
         };
         let order = format!("{}:{pass}", point.name());
@@ -126,6 +128,7 @@ fn crash_at(point: Point, run: u64, random: &mut Random) -> (Tally, u64) {
         }
         accepted.push(application.kill());
     }
+    let _receiver = early.unwrap_or_else(start_receiver);
     let stats = site.drain(&url);
     let left = site.slots_left(&dir);
     assert!(left.is_empty(), "left behind at {}: {left:?}, {stats:?}", point.name());
