@@ -10,7 +10,6 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use logdrive::Client;
-use logdrive::Code;
 use logdrive::Logger;
 use logdrive::Severity;
 use logdrive::batch::RecordView;
@@ -187,16 +186,8 @@ fn log_again(stream: &Logger, found: &CataloguedRecord<'_>, delivery: &mut Deliv
         .filter(|(name, _)| !OWN_HEADERS.contains(name) && !name.starts_with(OWN_PREFIX))
         .collect();
     let body = record.value.unwrap_or_default();
-    loop {
-        let logged = match record.key {
-            Some(key) => stream.log_keyed(severity, key, body, &headers),
-            None => stream.log_with(severity, body, &headers),
-        };
-        match logged {
-            Ok(()) => break delivery.note_accepted(),
-            Err(Code::RingFull) if !delivery.is_stopping() => delivery.show(),
-            // Refused for good and counted; the summary has it.
-            Err(_) => break,
-        }
-    }
+    delivery.log(|_| match record.key {
+        Some(key) => stream.log_keyed(severity, key, body, &headers),
+        None => stream.log_with(severity, body, &headers),
+    });
 }
