@@ -20,6 +20,7 @@ mod lines;
 mod network;
 mod order;
 mod ship;
+mod ship_stuck;
 mod signals;
 mod threads;
 mod two_of_a_name;

@@ -9,8 +9,6 @@ use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 
 use crate::lines;
 use crate::support::ReceiverProcess;
@@ -24,17 +22,17 @@ use crate::support::site::verify;
 use crate::support::wait;
 
 /// A `logdrive ship`; killed when dropped.
-struct Shipping(Child);
+pub struct Shipping(pub Child);
 
 impl Shipping {
-    fn start(url: &str, arguments: &[&str], files: &[PathBuf]) -> Self {
+    pub fn start(url: &str, arguments: &[&str], files: &[PathBuf]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_logdrive"));
         command.args(["ship", "--json", "--to", url]).args(arguments).args(files);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         Self(command.spawn().unwrap())
     }
 
-    fn send(&mut self, bytes: &[u8]) {
+    pub fn send(&mut self, bytes: &[u8]) {
         self.0.stdin.as_mut().unwrap().write_all(bytes).unwrap();
     }
 
@@ -42,19 +40,19 @@ impl Shipping {
         self.0.try_wait().unwrap().is_none()
     }
 
-    fn terminate(&self) {
+    pub fn terminate(&self) {
         let id = self.0.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     }
 
     /// Closes its standard input, waits for its end: exit code and summary.
-    fn finish(mut self) -> (Option<i32>, String) {
+    pub fn finish(mut self) -> (Option<i32>, String) {
         drop(self.0.stdin.take());
         self.wait()
     }
 
     /// Waits for its end: exit code and summary.
-    fn wait(mut self) -> (Option<i32>, String) {
+    pub fn wait(mut self) -> (Option<i32>, String) {
         wait::until("ship ends", || self.0.try_wait().unwrap().is_some());
         let status = self.0.wait().unwrap();
         let mut summary = String::new();
@@ -72,60 +70,13 @@ impl Drop for Shipping {
 }
 
 /// The number that stands behind `name` in a summary.
-fn field(summary: &str, name: &str) -> u64 {
+pub fn field(summary: &str, name: &str) -> u64 {
     let (_, rest) = summary.split_once(&format!("\"{name}\":")).unwrap();
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().unwrap_or_else(|_| panic!("no {name} in {summary}"))
 }
 
-/// Line `number`, of `bytes` bytes with its newline.
-fn line_of(number: usize, bytes: usize) -> Vec<u8> {
-    let mut line = format!("line {number} ").into_bytes();
-    line.resize(bytes - 1, b'y');
-    line.push(b'\n');
-    line
-}
-
-/// Bytes of a line, a part of whatever is read from a pipe at once: no line is cut.
-const LINE_BYTES: usize = 128;
-
-/// What is left in a pipe, up to one byte behind the last line. Read in any case: the writer of the rest waits for it.
-struct Unread<'a> {
-    pipe: &'a File,
-    is_over: bool,
-}
-
-impl Unread<'_> {
-    /// How many lines.
-    fn count(&mut self) -> u64 {
-        let (mut count, mut bytes) = (0, [0; LINE_BYTES]);
-        while !self.is_over {
-            self.is_over = self.pipe.read(&mut bytes).unwrap() < LINE_BYTES;
-            count += u64::from(!self.is_over);
-        }
-        count
-    }
-}
-
-impl Drop for Unread<'_> {
-    fn drop(&mut self) {
-        self.count();
-    }
-}
-
-/// Waits until nobody has read from the pipe for so long that all calls on the way have been tried many times.
-fn wait_until_stuck(written: &AtomicU64) {
-    const LOOKS: u32 = 100;
-    let (mut last, mut same) = (0, 0);
-    wait::until("the pipe is stuck", || {
-        let now = written.load(Ordering::Relaxed);
-        same = if now == last && now > 0 { same + 1 } else { 0 };
-        last = now;
-        same >= LOOKS
-    });
-}
-
-fn named_pipe(path: &Path) {
+pub fn named_pipe(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
@@ -329,80 +280,4 @@ fn sigterm_ends_a_ship_whose_input_is_silent() {
     let (code, summary) = Shipping::start(&url, &[], &[]).finish();
     assert_eq!(code, Some(0), "{summary}");
     assert_eq!(cat_lines(&[site.receiver_dir(0)]), [b"complete"]);
-}
-
-/// More than the spool and the rings hold, so that everything waits for receivers.
-const MUCH: usize = 24 << 20;
-/// A small spool; nothing in it is compressed.
-const SMALL: &str = "ring.bytes_max=1MiB&spool.bytes_max=16MiB&codec=none";
-
-/// Above 90 % of the spool a call at INFO is refused for another reason than a full ring: as little a reason to drop.
-#[test]
-fn a_nearly_full_spool_drops_nothing() {
-    const LONG: usize = 8 << 10;
-    let site = Site::new();
-    let address = lasting_address();
-    let url = site.url(&[address], SMALL);
-    let mut shipping = Shipping::start(&url, &["--set", "ring.full_deadline=1ms"], &[]);
-    let lines: Vec<_> = (0..MUCH / LONG).map(|n| line_of(n, LONG)).collect();
-    let mut input = shipping.0.stdin.take().unwrap();
-    let written = AtomicU64::new(0);
-    let _receiver = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for line in &lines {
-                input.write_all(line).unwrap();
-                written.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        wait_until_stuck(&written);
-        ReceiverProcess::start_at(address, &site.receiver_dir(0), &[])
-    });
-    drop(input);
-    let (code, summary) = shipping.finish();
-    assert_eq!(code, Some(0), "{summary}");
-    assert!(summary.contains("\"dropped\":{},\"refused\":{}"), "{summary}");
-    let expected: Vec<_> = lines.iter().map(|line| line[..line.len() - 1].to_vec()).collect();
-    assert_same_lines(&cat_lines(&[site.receiver_dir(0)]), &expected);
-}
-
-/// Thousands of lines were read and none of them finds room: they share one wait, and each is counted.
-#[test]
-fn a_terminated_ship_counts_what_it_read_and_could_not_log() {
-    let site = Site::new();
-    let address = lasting_address();
-    let url = site.url(&[address], SMALL);
-    let pipe_path = site.file("pipe");
-    named_pipe(&pipe_path);
-    let shipping = Shipping::start(&url, &[], std::slice::from_ref(&pipe_path));
-    // Open for both, it is never at its end, and what the command did not read can be read here.
-    let pipe = File::options().read(true).write(true).open(&pipe_path).unwrap();
-    let lines: Vec<_> = (0..MUCH / LINE_BYTES).map(|n| line_of(n, LINE_BYTES)).collect();
-    let written = AtomicU64::new(0);
-    let (code, summary, unread) = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for lines in lines.chunks(32) {
-                (&pipe).write_all(&lines.concat()).unwrap();
-                written.fetch_add(1, Ordering::Relaxed);
-            }
-            (&pipe).write_all(&[0]).unwrap();
-        });
-        let mut unread = Unread { pipe: &pipe, is_over: false };
-        wait_until_stuck(&written);
-        shipping.terminate();
-        let (code, summary) = shipping.wait();
-        let unread = unread.count();
-        (code, summary, unread)
-    });
-    assert_eq!(code, Some(1), "{summary}");
-    let (accepted, stopped) = (field(&summary, "accepted"), field(&summary, "stopped"));
-    assert!(stopped > 0, "{summary}");
-    assert_eq!(accepted + stopped + unread, lines.len() as u64, "{summary}");
-    assert_eq!(field(&summary, "stored"), accepted, "{summary}");
-
-    let _receiver = ReceiverProcess::start_at(address, &site.receiver_dir(0), &[]);
-    let (code, summary) = Shipping::start(&url, &[], &[]).finish();
-    assert_eq!(code, Some(0), "{summary}");
-    let accepted = &lines[..accepted as usize];
-    let expected: Vec<_> = accepted.iter().map(|line| line[..line.len() - 1].to_vec()).collect();
-    assert_same_lines(&cat_lines(&[site.receiver_dir(0)]), &expected);
 }

@@ -168,21 +168,24 @@ impl Delivery {
             self.show();
         }
         let seconds = self.clock.moment().since(self.start).as_secs_f64();
+        if self.is_terminal {
+            // As in `show`.
+            let _gone = write!(io::stderr().lock(), "\r\x1b[K");
+        }
+        let is_delivered = self.client.stats().sender.stored == 0;
+        let closed = self.client.clone();
+        // What is still stored is in the figures.
+        let _stored = closed.close(if is_delivered { CLOSE_DEADLINE } else { POLL });
+        // Those of the end, however it ended: on the way there what was given up is reported, by records that have
+        // numbers of their own.
         let mut stats = self.client.stats();
         // The client counts what it has taken out of its rings; what is still there was accepted too.
-        stats.accepted = self.accepted;
+        stats.accepted = self.accepted + stats.loss_reports;
         // These made us wait, no more: the line was tried again.
         stats.refused.retain(|(reason, _)| !TRIED_AGAIN.contains(reason));
         if self.stopped > 0 {
             stats.refused.push((STOPPED, self.stopped));
         }
-        if self.is_terminal {
-            // As in `show`.
-            let _gone = write!(io::stderr().lock(), "\r\x1b[K");
-        }
-        // What is still stored is in the figures already.
-        let _stored =
-            self.client.close(if stats.sender.stored == 0 { CLOSE_DEADLINE } else { POLL });
         Summary::of(&stats, seconds)
     }
 }

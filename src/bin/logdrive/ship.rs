@@ -29,10 +29,10 @@ const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// Ship lines of files (or of standard input) as records, one per line, bytes kept exactly.
 ///
-/// Waits when rings and spool are full and never drops. On SIGTERM or SIGINT it reads no more; what was read and finds
-/// no room within a second is not logged, and counted as refused (stopped). Exits with 0 when everything was
-/// acknowledged, 1 when anything was refused, dropped or is still stored, 2 when it could not run. A run that was killed
-/// is finished by the next one with the same name and spool.
+/// Waits when rings and spool are full and never drops. On SIGTERM or SIGINT it reads no more; what was read and
+/// finds no room within a second is not logged, and counted as refused (stopped). Exits with 0 when everything was
+/// acknowledged, 1 when anything was refused, dropped or is still stored, 2 when it could not run. A run that was
+/// killed is finished by the next one with the same name and spool.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
