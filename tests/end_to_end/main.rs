@@ -13,6 +13,7 @@ mod answers;
 mod application;
 mod bad_input;
 mod closing;
+mod dead_letters;
 mod events;
 mod full_disk;
 mod heirs;

@@ -146,8 +146,21 @@ impl Delivery {
         );
     }
 
-    /// Waits until everything is acknowledged, the deadline or a signal; then sums up.
-    pub fn finish(mut self) -> Summary {
+    /// Waits until what was logged is acknowledged or accounted for; false where a signal came first.
+    pub fn wait_until_flushed(&mut self) -> bool {
+        loop {
+            if self.client.flush(POLL).is_ok() {
+                return true;
+            }
+            if self.is_stopping() {
+                return false;
+            }
+            self.show();
+        }
+    }
+
+    /// Waits until everything is acknowledged, also what dead processes left; until the deadline or a signal at most.
+    pub fn wait_until_delivered(&mut self) {
         let waiting_since = self.clock.moment();
         loop {
             let now = self.clock.moment();
@@ -167,6 +180,11 @@ impl Delivery {
             }
             self.show();
         }
+    }
+
+    /// Waits as [`Delivery::wait_until_delivered`]; then sums up.
+    pub fn finish(mut self) -> Summary {
+        self.wait_until_delivered();
         let seconds = self.clock.moment().since(self.start).as_secs_f64();
         if self.is_terminal {
             // As in `show`.
