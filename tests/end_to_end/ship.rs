@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::fs::File;
+use std::io::Read;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
@@ -21,17 +22,17 @@ use crate::support::site::verify;
 use crate::support::wait;
 
 /// A `logdrive ship`; killed when dropped.
-struct Shipping(Child);
+pub struct Shipping(pub Child);
 
 impl Shipping {
-    fn start(url: &str, arguments: &[&str], files: &[PathBuf]) -> Self {
+    pub fn start(url: &str, arguments: &[&str], files: &[PathBuf]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_logdrive"));
         command.args(["ship", "--json", "--to", url]).args(arguments).args(files);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         Self(command.spawn().unwrap())
     }
 
-    fn send(&mut self, bytes: &[u8]) {
+    pub fn send(&mut self, bytes: &[u8]) {
         self.0.stdin.as_mut().unwrap().write_all(bytes).unwrap();
     }
 
@@ -39,23 +40,23 @@ impl Shipping {
         self.0.try_wait().unwrap().is_none()
     }
 
-    fn terminate(&self) {
+    pub fn terminate(&self) {
         let id = self.0.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     }
 
     /// Closes its standard input, waits for its end: exit code and summary.
-    fn finish(mut self) -> (Option<i32>, String) {
+    pub fn finish(mut self) -> (Option<i32>, String) {
         drop(self.0.stdin.take());
         self.wait()
     }
 
     /// Waits for its end: exit code and summary.
-    fn wait(mut self) -> (Option<i32>, String) {
+    pub fn wait(mut self) -> (Option<i32>, String) {
         wait::until("ship ends", || self.0.try_wait().unwrap().is_some());
         let status = self.0.wait().unwrap();
         let mut summary = String::new();
-        std::io::Read::read_to_string(self.0.stdout.as_mut().unwrap(), &mut summary).unwrap();
+        self.0.stdout.as_mut().unwrap().read_to_string(&mut summary).unwrap();
         (status.code(), summary)
     }
 }
@@ -69,13 +70,13 @@ impl Drop for Shipping {
 }
 
 /// The number that stands behind `name` in a summary.
-fn field(summary: &str, name: &str) -> u64 {
+pub fn field(summary: &str, name: &str) -> u64 {
     let (_, rest) = summary.split_once(&format!("\"{name}\":")).unwrap();
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().unwrap_or_else(|_| panic!("no {name} in {summary}"))
 }
 
-fn named_pipe(path: &Path) {
+pub fn named_pipe(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
@@ -227,7 +228,9 @@ fn a_terminated_ship_is_finished_by_the_next() {
     let (accepted, stored) = (field(&summary, "accepted"), field(&summary, "stored"));
     assert!(accepted > 0 && accepted < lines.len() as u64, "{summary}");
     assert_eq!(stored, accepted, "{summary}");
-    assert!(summary.contains("\"dropped\":{},\"refused\":{}"), "{summary}");
+    let stopped = field(&summary, "stopped");
+    assert!(stopped > 0 && accepted + stopped <= lines.len() as u64, "{summary}");
+    assert!(summary.contains(&format!("\"refused\":{{\"stopped\":{stopped}}}")), "{summary}");
 
     let _receiver = ReceiverProcess::start_at(address, &site.receiver_dir(0), &[]);
     let (code, summary) = Shipping::start(&url, &[], &[]).finish();
@@ -270,9 +273,10 @@ fn sigterm_ends_a_ship_whose_input_is_silent() {
     let input = shipping.0.stdin.take();
     shipping.terminate();
     // Whether the acknowledgement came before the signal is a matter of luck; the next run settles it.
-    let (_, summary) = shipping.wait();
+    let (code, summary) = shipping.wait();
     drop(input);
-    assert_eq!(field(&summary, "accepted"), 1, "{summary}");
+    assert_eq!(code, Some(1), "the begin of a line was read: {summary}");
+    assert_eq!((field(&summary, "accepted"), field(&summary, "stopped")), (1, 1), "{summary}");
     let (code, summary) = Shipping::start(&url, &[], &[]).finish();
     assert_eq!(code, Some(0), "{summary}");
     assert_eq!(cat_lines(&[site.receiver_dir(0)]), [b"complete"]);

@@ -28,6 +28,9 @@ pub const MISSING_TOPIC: &str = "missing";
 /// REQUEST_TIMED_OUT: the batch is sent again, for as long as this is its answer.
 pub const LATER: i16 = 7;
 
+/// INVALID_RECORD: the batch is never taken as it is.
+pub const INVALID_RECORD: i16 = 87;
+
 /// A batch that arrived.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -70,6 +73,7 @@ struct Shared {
     lies: Mutex<VecDeque<Lie>>,
     afterwards: Mutex<i16>,
     waiting_room: Mutex<Option<Vec<u8>>>,
+    guilty: Mutex<Option<Vec<u8>>>,
     hides_producer_ids: AtomicBool,
     seen: Mutex<Vec<Seen>>,
     is_over: AtomicBool,
@@ -92,6 +96,12 @@ impl ScriptedReceiver {
     #[allow(dead_code, reason = "each test binary uses its part")]
     pub fn put_off(&self, beginning: Option<&[u8]>) {
         *self.shared.waiting_room.lock().unwrap() = beginning.map(<[u8]>::to_vec);
+    }
+
+    /// Batches with this value in them are never taken, whatever the script says.
+    #[allow(dead_code, reason = "each test binary uses its part")]
+    pub fn refuse(&self, value: &[u8]) {
+        *self.shared.guilty.lock().unwrap() = Some(value.to_vec());
     }
 
     /// Answers the first batches with `script`, one code each, all others with `afterwards`.
@@ -194,7 +204,10 @@ impl Shared {
         // Both locks for the whole step: what is answered and what is remembered have one order.
         let mut seen = self.seen.lock().unwrap();
         let is_put_off = |beginning: &Vec<u8>| values[0].starts_with(beginning);
-        let code = if self.waiting_room.lock().unwrap().as_ref().is_some_and(is_put_off) {
+        let guilty = self.guilty.lock().unwrap();
+        let code = if values.iter().any(|value| guilty.as_ref() == Some(value)) {
+            INVALID_RECORD
+        } else if self.waiting_room.lock().unwrap().as_ref().is_some_and(is_put_off) {
             LATER
         } else {
             let next = self.script.lock().unwrap().pop_front();

@@ -1,7 +1,7 @@
 //! What `ship` and `drain` share: wait for the acknowledgements and show how it goes.
 //!
 //! On a terminal a line with rate and backlog on standard error, silent otherwise; SIGINT and SIGTERM end the
-//! waiting, and what is not acknowledged by then stays stored.
+//! waiting, and what is not acknowledged by then stays stored. What was read by then and finds no room is counted.
 
 use std::io;
 use std::io::IsTerminal;
@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use logdrive::Client;
+use logdrive::Code;
 use logdrive::clock::Clock;
 use logdrive::ids::Moment;
 use signal_hook::consts::SIGINT;
@@ -28,8 +29,12 @@ const RECORDS_PER_LOOK: u64 = 4096;
 /// How long the end waits for threads once everything is acknowledged.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// The name under which the client counts calls that found no room.
-const RING_FULL: &str = "ring_full";
+/// The names under which the client counts calls that are tried again, see [`Delivery::log`].
+const TRIED_AGAIN: [&str; 3] = ["ring_full", "spool_full", "starting"];
+/// The name of our own for records that found no room before the stop.
+const STOPPED: &str = "stopped";
+/// For how long records that were read before the signal are still logged.
+const AFTER_STOP: Duration = Duration::from_secs(1);
 
 /// A run that delivers records and watches them arrive.
 pub struct Delivery {
@@ -39,8 +44,10 @@ pub struct Delivery {
     shown_at: Moment,
     deadline: Option<Duration>,
     is_stopping: Arc<AtomicBool>,
+    stopping_since: Option<Moment>,
     is_terminal: bool,
     accepted: u64,
+    stopped: u64,
 }
 
 impl Delivery {
@@ -56,8 +63,10 @@ impl Delivery {
             shown_at: now,
             deadline,
             is_stopping,
+            stopping_since: None,
             is_terminal,
             accepted: 0,
+            stopped: 0,
         }
     }
 
@@ -72,12 +81,46 @@ impl Delivery {
         self.is_stopping.load(Ordering::Relaxed)
     }
 
-    /// A record was accepted.
-    pub fn note_accepted(&mut self) {
+    /// Logs a record by `log`, again and again until there is room. False where it was refused for good, or we were
+    /// told to stop and there was no room in time: either is counted.
+    pub fn log(&mut self, log: impl Fn(&Client) -> Result<(), Code>) -> bool {
+        loop {
+            if self.is_over() {
+                self.note_stopped();
+                return false;
+            }
+            match log(&self.client) {
+                Ok(()) => break,
+                // The receivers are slower than we read, or the system is short of threads: wait, and say so where
+                // somebody looks.
+                Err(Code::RingFull | Code::SpoolFull | Code::Starting) => {
+                    self.show();
+                    // Most of these calls have waited themselves, but not all do.
+                    std::thread::sleep(POLL);
+                }
+                Err(_counted) => return false,
+            }
+        }
         self.accepted += 1;
         if self.accepted.is_multiple_of(RECORDS_PER_LOOK) {
             self.show();
         }
+        true
+    }
+
+    /// A record was read, and is not logged because we were told to stop.
+    pub fn note_stopped(&mut self) {
+        self.stopped += 1;
+    }
+
+    /// Whether we were told to stop and what had been read then has had its time. All of it together: a call may wait
+    /// for a second, and thousands of lines are read at once.
+    fn is_over(&mut self) -> bool {
+        if !self.is_stopping() {
+            return false;
+        }
+        let now = self.clock.moment();
+        now.since(*self.stopping_since.get_or_insert(now)) >= AFTER_STOP
     }
 
     /// Renews the line on the terminal, if there is one and it is old enough.
@@ -103,8 +146,21 @@ impl Delivery {
         );
     }
 
-    /// Waits until everything is acknowledged, the deadline or a signal; then sums up.
-    pub fn finish(mut self) -> Summary {
+    /// Waits until what was logged is acknowledged or accounted for; false where a signal came first.
+    pub fn wait_until_flushed(&mut self) -> bool {
+        loop {
+            if self.client.flush(POLL).is_ok() {
+                return true;
+            }
+            if self.is_stopping() {
+                return false;
+            }
+            self.show();
+        }
+    }
+
+    /// Waits until everything is acknowledged, also what dead processes left; until the deadline or a signal at most.
+    pub fn wait_until_delivered(&mut self) {
         let waiting_since = self.clock.moment();
         loop {
             let now = self.clock.moment();
@@ -124,19 +180,30 @@ impl Delivery {
             }
             self.show();
         }
+    }
+
+    /// Waits as [`Delivery::wait_until_delivered`]; then sums up.
+    pub fn finish(mut self) -> Summary {
+        self.wait_until_delivered();
         let seconds = self.clock.moment().since(self.start).as_secs_f64();
-        let mut stats = self.client.stats();
-        // The client counts what it has taken out of its rings; what is still there was accepted too.
-        stats.accepted = self.accepted;
-        // A full ring made us wait, no more: the line was tried again.
-        stats.refused.retain(|(reason, _)| *reason != RING_FULL);
         if self.is_terminal {
             // As in `show`.
             let _gone = write!(io::stderr().lock(), "\r\x1b[K");
         }
-        // What is still stored is in the figures already.
-        let _stored =
-            self.client.close(if stats.sender.stored == 0 { CLOSE_DEADLINE } else { POLL });
+        let is_delivered = self.client.stats().sender.stored == 0;
+        let closed = self.client.clone();
+        // What is still stored is in the figures.
+        let _stored = closed.close(if is_delivered { CLOSE_DEADLINE } else { POLL });
+        // Those of the end, however it ended: on the way there what was given up is reported, by records that have
+        // numbers of their own.
+        let mut stats = self.client.stats();
+        // The client counts what it has taken out of its rings; what is still there was accepted too.
+        stats.accepted = self.accepted + stats.loss_reports;
+        // These made us wait, no more: the line was tried again.
+        stats.refused.retain(|(reason, _)| !TRIED_AGAIN.contains(reason));
+        if self.stopped > 0 {
+            stats.refused.push((STOPPED, self.stopped));
+        }
         Summary::of(&stats, seconds)
     }
 }

@@ -6,6 +6,9 @@
 use std::io;
 use std::io::ErrorKind;
 use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::SyncSender;
@@ -39,12 +42,16 @@ pub struct InputError {
     source: io::Error,
 }
 
-/// Starts to read `inputs`, one after the other. The channel ends behind the last one, or behind an error.
-pub fn read(inputs: Vec<Input>) -> io::Result<Receiver<Result<Piece, InputError>>> {
+/// Starts to read `inputs`, one after the other. The channel ends behind the last one, or behind an error; or behind
+/// what was read before `is_stopping` was raised, but not while an input is silent.
+pub fn read(
+    inputs: Vec<Input>,
+    is_stopping: Arc<AtomicBool>,
+) -> io::Result<Receiver<Result<Piece, InputError>>> {
     let (sender, receiver) = mpsc::sync_channel(PIECES_AHEAD);
     let read = move || {
         for input in inputs {
-            if !read_one(input, &sender) {
+            if !read_one(input, &sender, &is_stopping) {
                 return;
             }
         }
@@ -54,9 +61,14 @@ pub fn read(inputs: Vec<Input>) -> io::Result<Receiver<Result<Piece, InputError>
     Ok(receiver)
 }
 
-/// False where an error ended it, or nobody wants to know any more.
-fn read_one(mut input: Input, sender: &SyncSender<Result<Piece, InputError>>) -> bool {
-    loop {
+/// False where an error or the stop ended it, or nobody wants to know any more.
+fn read_one(
+    mut input: Input,
+    sender: &SyncSender<Result<Piece, InputError>>,
+    is_stopping: &AtomicBool,
+) -> bool {
+    // Relaxed: a flag set by a signal handler; nothing is published by it.
+    while !is_stopping.load(Ordering::Relaxed) {
         let mut bytes = vec![0; PIECE_BYTES];
         let piece = match input.source.read(&mut bytes) {
             Ok(0) => return sender.send(Ok(Piece::End)).is_ok(),
@@ -72,4 +84,5 @@ fn read_one(mut input: Input, sender: &SyncSender<Result<Piece, InputError>>) ->
             return false;
         }
     }
+    false
 }

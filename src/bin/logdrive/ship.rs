@@ -10,7 +10,6 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use logdrive::Client;
-use logdrive::Code;
 use logdrive::Severity;
 
 use crate::Outcome;
@@ -30,9 +29,10 @@ const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// Ship lines of files (or of standard input) as records, one per line, bytes kept exactly.
 ///
-/// Waits when rings and spool are full and never drops. Exits with 0 when everything was acknowledged, 1 when
-/// anything was refused, dropped or is still stored, 2 when it could not run. A run that was killed is
-/// finished by the next one with the same name and spool.
+/// Waits when rings and spool are full and never drops. On SIGTERM or SIGINT it reads no more; what was read and
+/// finds no room within a second is not logged, and counted as refused (stopped). Exits with 0 when everything was
+/// acknowledged, 1 when anything was refused, dropped or is still stored, 2 when it could not run. A run that was
+/// killed is finished by the next one with the same name and spool.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -65,8 +65,9 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn Error>> {
         inputs.push(Input { name, source: Box::new(io::stdin()) });
     }
     let client = Client::start(&config)?;
-    let mut delivery = Delivery::start(client, arguments.deadline, delivery::stop_flag()?);
-    ship_lines(&input::read(inputs)?, &mut delivery)?;
+    let is_stopping = delivery::stop_flag()?;
+    let mut delivery = Delivery::start(client, arguments.deadline, is_stopping.clone());
+    ship_lines(&input::read(inputs, is_stopping)?, &mut delivery)?;
     let summary = delivery.finish();
     if arguments.json {
         output::print(&format!("{}}}\n", summary.json()))?;
@@ -91,15 +92,21 @@ fn ship_lines(
     delivery: &mut Delivery,
 ) -> Result<(), InputError> {
     let mut line = Vec::new();
-    while !delivery.is_stopping() {
+    loop {
         match pieces.recv_timeout(LOOK) {
             Ok(Ok(Piece::Bytes(bytes))) => ship_piece(&bytes, &mut line, delivery),
             Ok(Ok(Piece::End)) if line.is_empty() => {}
             Ok(Ok(Piece::End)) => ship_line(&mut line, delivery),
             Ok(Err(error)) => return Err(error),
+            // All that was read is here: who reads waits for a silent input.
+            Err(RecvTimeoutError::Timeout) if delivery.is_stopping() => break,
             Err(RecvTimeoutError::Timeout) => delivery.show(),
-            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Disconnected) => break,
         }
+    }
+    if !line.is_empty() {
+        // Only a stop leaves the begin of a line.
+        delivery.note_stopped();
     }
     Ok(())
 }
@@ -121,14 +128,7 @@ fn append(line: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 fn ship_line(line: &mut Vec<u8>, delivery: &mut Delivery) {
-    loop {
-        match delivery.client().log(Severity::Info, &line) {
-            Ok(()) => break delivery.note_accepted(),
-            // The receivers are slower than we read: wait, and say so where somebody looks.
-            Err(Code::RingFull) if !delivery.is_stopping() => delivery.show(),
-            // Refused for good and counted; the summary has it.
-            Err(_) => break,
-        }
-    }
+    // Where it was refused the summary has it.
+    delivery.log(|client| client.log(Severity::Info, &*line));
     line.clear();
 }

@@ -22,7 +22,7 @@ use crate::target::Target;
 
 /// Show what a spool directory holds: who wrote it, what waits, what was sent and not acknowledged.
 ///
-/// Never changes anything, and works beside running processes. Records that are still in the rings
+/// Changes nothing without --to, and works beside running processes. Records that are still in the rings
 /// are not counted. Exits with 1 if something could not be read.
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -32,7 +32,8 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     /// Instead, list the records that receivers refused for good, by reason. With --to, log them again, each to its own
-    /// topic, and remove them once all are acknowledged; those of running processes are left alone.
+    /// topic, file by file: a file is removed once all in it are acknowledged, or kept anew because they were refused
+    /// again. What a stop leaves stored is delivered by the next try. Those of running processes are left alone.
     #[arg(long)]
     dead_letters: bool,
     /// Where to: as for `logdrive ship`.
