@@ -23,8 +23,9 @@
 //! * Getters: [`Fleet::lanes`], [`Fleet::candidates`], for the statistics.
 //!
 //! For each [`Action`] the driver owes one answer, at any later time: `Resolve` is answered by
-//! [`Fleet::handle_resolved`] or [`Fleet::handle_resolve_failed`], `Connect` by
-//! [`Fleet::handle_connected`] and [`Fleet::handle_ready`] or by
+//! [`Fleet::handle_resolved`] or [`Fleet::handle_resolve_failed`], which name the host that was asked for (where
+//! the endpoint's host changes there is another `Resolve`, and the answer to the former does not count),
+//! `Connect` by [`Fleet::handle_connected`] and [`Fleet::handle_ready`] or by
 //! [`Fleet::handle_connecting_failed`], `Close` by [`Fleet::handle_closed`] (also when there is no
 //! socket left to close). After `Close` nothing else is expected of that lane. Events that do not fit
 //! the lane's state are ignored, so a late one does no harm. `now` may stand still; where it runs
@@ -207,7 +208,7 @@ pub enum Action {
         /// The lane.
         lane: LaneId,
     },
-    /// Find all addresses of the endpoint's name, off the sender's thread.
+    /// Find all addresses of the name that [`Fleet::endpoint`] has, off the sender's thread.
     Resolve(EndpointId),
 }
 
