@@ -14,6 +14,7 @@ use crate::pipeline::sender::Sender;
 use crate::pipeline::sender::connection::Connection;
 use crate::pipeline::sender::spaces::SpaceId;
 use crate::pipeline::sender::spaces::broker_endpoint;
+use crate::pipeline::sender::spaces::is_host;
 use crate::proto::fleet;
 use crate::proto::kafka::client::BrokerView;
 use crate::proto::kafka::client::ClusterView;
@@ -214,7 +215,7 @@ impl Sender {
             || self.spaces.awaited_leaders().any(is_away)
     }
 
-    /// Adds the hosts of the URL where no broker was reachable for too long.
+    /// Adds the hosts of the URL, or those that a discovery found last, where no broker was reachable for too long.
     fn bootstrap_again(&mut self, now: Moment) {
         if self.connections.iter().flatten().any(Connection::is_ready) {
             self.inquiry.unreachable_since = None;
@@ -223,20 +224,20 @@ impl Sender {
         let since = *self.inquiry.unreachable_since.get_or_insert(now);
         if now.since(since) >= BOOTSTRAP_AGAIN_AFTER {
             self.inquiry.unreachable_since = Some(now);
-            for host in self.hosts.endpoints() {
-                if !self.endpoints.iter().any(|known| known.id == host.id) {
-                    self.endpoints.push(host);
-                }
-            }
+            self.hosts.replace_in(&mut self.endpoints);
             self.set_endpoints(now);
         }
     }
 
     /// Takes over the hosts that a discovery found. A cluster's own word on its brokers has precedence:
-    /// there they are only where to begin, and to begin again.
+    /// there they are only where to begin, and to begin again, which they may be doing.
     pub(super) fn take_hosts(&mut self, now: Moment) {
-        if self.hosts.update() && (!self.inquiry.has_metadata || !self.inquiry.is_introduced) {
-            self.endpoints = self.hosts.endpoints();
+        if self.hosts.update()
+            && (!self.inquiry.has_metadata
+                || !self.inquiry.is_introduced
+                || self.endpoints.iter().any(|known| is_host(known.id)))
+        {
+            self.hosts.replace_in(&mut self.endpoints);
             self.set_endpoints(now);
         }
     }

@@ -280,5 +280,10 @@ pub fn host_endpoint(index: usize) -> EndpointId {
     EndpointId(BOOTSTRAP | index as u32)
 }
 
+/// Whether it is a host of the URL or of a discovery, not a broker that the cluster named.
+pub fn is_host(endpoint: EndpointId) -> bool {
+    endpoint.0 & BOOTSTRAP != 0
+}
+
 /// Set in the endpoints of bootstrap servers.
 const BOOTSTRAP: u32 = 1 << 31;
