@@ -107,7 +107,10 @@ impl Driver {
         let addresses: Vec<SocketAddr> = (argument >> 4..(argument >> 4) + (argument & 7))
             .map(|last| SocketAddr::from(([10, 0, 0, last], 9092)))
             .collect();
-        self.fleet.handle_resolved(self.now, endpoint, &addresses);
+        // An answer that fits; for an endpoint that is gone one that does not.
+        let known = self.fleet.endpoint(endpoint).cloned();
+        let asked = known.unwrap_or(Endpoint { id: endpoint, host: "gone".to_owned(), port: 1 });
+        self.fleet.handle_resolved(self.now, &asked, &addresses);
     }
 
     fn assign(&mut self, bytes: u32, endpoints: Option<&[EndpointId]>) {

@@ -14,6 +14,7 @@ pub mod tls;
 
 pub use poller::Poller;
 pub use poller::Waker;
+pub use resolver::Resolved;
 pub use resolver::Resolver;
 pub use socket::Socket;
 pub use socket::SocketOptions;

@@ -17,7 +17,7 @@ use crate::ids::EndpointId;
 use crate::own_thread;
 use crate::transport::poller::Waker;
 
-/// Names waiting at most; one per endpoint is enough, since a second request for the same one is dropped.
+/// Names waiting at most; one per endpoint is enough, since a second request for the same one takes its place.
 const QUEUE_MAX: usize = 1024;
 
 /// What became of one request.
@@ -25,6 +25,10 @@ const QUEUE_MAX: usize = 1024;
 pub struct Resolved {
     /// The endpoint that was asked for.
     pub endpoint: EndpointId,
+    /// The host that was asked for; the endpoint may have another one by now.
+    pub host: String,
+    /// And its port.
+    pub port: u16,
     /// All its addresses (A and AAAA), or why there are none.
     pub addresses: io::Result<Vec<SocketAddr>>,
 }
@@ -53,11 +57,15 @@ impl Resolver {
         let mut shared = lock(&self.shared);
         if let Ok(address) = host.parse::<IpAddr>() {
             let addresses = Ok(vec![SocketAddr::new(address, port)]);
-            shared.answers.push(Resolved { endpoint, addresses });
+            shared.answers.push(Resolved { endpoint, host: host.to_owned(), port, addresses });
             return;
         }
-        let is_waiting = shared.requests.iter().any(|(waiting, ..)| *waiting == endpoint);
-        if is_waiting || shared.requests.len() >= QUEUE_MAX {
+        if let Some(waiting) = shared.requests.iter_mut().find(|(id, ..)| *id == endpoint) {
+            // What it was called before nobody wants to know any more.
+            *waiting = (endpoint, host.to_owned(), port);
+            return;
+        }
+        if shared.requests.len() >= QUEUE_MAX {
             return;
         }
         shared.requests.push_back((endpoint, host.to_owned(), port));
@@ -70,9 +78,9 @@ impl Resolver {
             if let Err(error) = started {
                 shared.is_running = false;
                 let refused: Vec<_> = shared.requests.drain(..).collect();
-                for (endpoint, ..) in refused {
+                for (endpoint, host, port) in refused {
                     let addresses = Err(io::Error::new(error.kind(), "no thread to resolve names"));
-                    shared.answers.push(Resolved { endpoint, addresses });
+                    shared.answers.push(Resolved { endpoint, host, port, addresses });
                 }
             }
         }
@@ -99,7 +107,7 @@ fn resolve_all(shared: &Mutex<Shared>, waker: &Waker) {
         };
         let Some((endpoint, host, port)) = request else { return };
         let addresses = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
-        lock(shared).answers.push(Resolved { endpoint, addresses });
+        lock(shared).answers.push(Resolved { endpoint, host, port, addresses });
         waker.wake();
     }
 }
@@ -124,5 +132,22 @@ mod tests {
         let answers = resolver.answers();
         assert_eq!(answers[0].endpoint, EndpointId(3));
         assert!(answers[0].addresses.as_ref().unwrap().iter().all(|a| a.ip().is_loopback()));
+    }
+
+    #[test]
+    fn a_host_that_replaces_another_one_takes_its_place_in_the_queue() {
+        let poller = Poller::new().unwrap();
+        let resolver = Resolver::new(poller.waker());
+        // As while a slow name is looked up: requests wait.
+        lock(&resolver.shared).is_running = true;
+        resolver.request(EndpointId(0), "former.invalid", 1);
+        resolver.request(EndpointId(1), "localhost", 2);
+        resolver.request(EndpointId(0), "localhost", 3);
+        resolve_all(&resolver.shared, &resolver.waker);
+        let answers = resolver.answers();
+        let asked: Vec<_> =
+            answers.iter().map(|a| (a.endpoint.0, a.host.as_str(), a.port)).collect();
+        assert_eq!(asked, [(0, "localhost", 3), (1, "localhost", 2)]);
+        assert!(answers[0].addresses.as_ref().unwrap().iter().all(|address| address.port() == 3));
     }
 }

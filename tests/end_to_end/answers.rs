@@ -63,6 +63,28 @@ fn an_error_that_passes_is_answered_with_the_same_bytes() {
     }
 }
 
+/// A partition that does not know the producer takes any first sequence: the scripted one never looks at sequences
+/// at all. For a second topic, on a connection that works, its first answer is NOT_LEADER, as where it was just made.
+#[test]
+fn the_first_batch_that_is_refused_keeps_its_place_in_the_partition() {
+    let (site, receiver) = (Site::new(), ScriptedReceiver::start(&[0, 6], 0));
+    let options = "linger=50ms&batch.bytes=4KiB&codec=none";
+    let url = site.url_with_scheme("kafka", &[receiver.address], options);
+    let client = Client::start(&Config::from_url(&url).unwrap()).unwrap();
+    client.log(Severity::Info, "of the first topic").unwrap();
+    client.flush(wait::PATIENCE).unwrap();
+    receiver.lie(&[Lie::Slow]);
+    let stream = client.stream("new").unwrap();
+    let lines: Vec<String> = (0..100).map(|number| format!("{number:0>1000}")).collect();
+    lines.iter().for_each(|line| stream.log(Severity::Info, line).unwrap());
+    client.flush(wait::PATIENCE).unwrap();
+    let stats = client.close(wait::PATIENCE).unwrap();
+    let stored = receiver.stored();
+    assert!(receiver.seen().len() > 10, "many batches: {stats:?}");
+    assert!(stored[1..].iter().eq(lines.iter().map(String::as_bytes)), "out of order: {stats:?}");
+    assert_conserved(&stats);
+}
+
 /// A gap in the sequence, as a partition sees it: the epoch is bumped and numbers start from 0.
 #[test]
 fn a_gap_in_the_sequence_bumps_the_epoch_of_a_partition() {

@@ -1,13 +1,20 @@
-//! A network that cuts, delays and swallows answers, and receivers that are killed in the middle.
+//! A network that cuts, delays and swallows answers, and receivers that are killed in the middle; a cluster that
+//! moves.
 
+use std::fs;
+use std::net::TcpListener;
 use std::path::PathBuf;
 
+use logdrive::Client;
+use logdrive::Config;
 use logdrive::Severity;
 
 use crate::support::ReceiverProcess;
 use crate::support::lasting_address;
 use crate::support::proxy::Proxy;
 use crate::support::random::Random;
+use crate::support::scripted::Lie;
+use crate::support::scripted::ScriptedReceiver;
 use crate::support::site::Site;
 use crate::support::site::assert_same_lines;
 use crate::support::site::cat_lines;
@@ -91,4 +98,35 @@ fn killed_receivers_keep_what_they_acknowledged() {
     assert_eq!((stats.dropped_total(), stats.panics, stats.spool_errors), (0, 0, 0));
     println!("{}", verify(&dirs));
     assert_same_lines(&cat_lines(&dirs), &expected(count));
+}
+
+/// A cluster that has moved, whose former bootstrap hosts are tried again when the discovery names others: these take
+/// their numbers.
+#[test]
+fn hosts_that_a_discovery_finds_after_a_cluster_is_gone_are_tried() {
+    let (site, former) = (Site::new(), ScriptedReceiver::start(&[], 0));
+    // Takes connections, and so tells when bootstrap hosts are tried.
+    let witness = TcpListener::bind("127.0.0.1:0").unwrap();
+    witness.set_nonblocking(true).unwrap();
+    let file = site.file("hosts");
+    let text = format!("{}\n{}\n", former.address, witness.local_addr().unwrap());
+    fs::write(&file, text).unwrap();
+    let options = format!(
+        "discovery=file&discovery.file={}&discovery.interval=100ms&linger=5ms",
+        file.display()
+    );
+    let url = site.url_with_scheme("kafka", &[former.address], &options);
+    let client = Client::start(&Config::from_url(&url).unwrap()).unwrap();
+    client.log(Severity::Info, "to the former").unwrap();
+    client.flush(wait::PATIENCE).unwrap();
+    while witness.accept().is_ok() {}
+    former.lie(&[Lie::Torn]);
+    drop(former);
+    client.log(Severity::Info, "to the present").unwrap();
+    wait::until("the former hosts are tried again", || witness.accept().is_ok());
+    let present = ScriptedReceiver::start(&[], 0);
+    fs::write(&file, format!("{}\n", present.address)).unwrap();
+    wait::until("the present host has it", || !present.stored().is_empty());
+    let stats = client.close(wait::PATIENCE).unwrap();
+    assert_eq!((stats.sender.delivered, stats.sender.stored), (2, 0), "{stats:?}");
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use logdrive::batch;
 use logdrive::batch::HEADER_BYTES;
@@ -30,6 +31,9 @@ pub const LATER: i16 = 7;
 
 /// INVALID_RECORD: the batch is never taken as it is.
 pub const INVALID_RECORD: i16 = 87;
+
+/// How late an answer is that is [`Lie::Slow`].
+const SLOW: Duration = Duration::from_millis(300);
 
 /// A batch that arrived.
 #[derive(Clone, Debug)]
@@ -58,6 +62,8 @@ pub enum Lie {
     Garbage,
     /// It is cut off, and the connection with it.
     Torn,
+    /// None: the answer is true, and only comes so late that what the client sends behind the batch has been sent.
+    Slow,
 }
 
 /// See the module's head.
@@ -183,6 +189,7 @@ impl Shared {
                     Some(Lie::Future) => out[4..8].copy_from_slice(&1_000_000i32.to_be_bytes()),
                     Some(Lie::Twice) => out.extend_from_within(..),
                     Some(Lie::Late) => late.append(&mut out),
+                    Some(Lie::Slow) => std::thread::sleep(SLOW),
                     Some(Lie::Garbage) => out[8..].fill(0xa5),
                     Some(Lie::Torn) => return stream.write_all(&out[..out.len() / 2]),
                 }

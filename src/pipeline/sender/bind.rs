@@ -43,8 +43,7 @@ impl Sender {
                 Ok(bindings) => self.store_bindings(id, bindings),
                 Err(sequence::BumpError::EpochsUsedUp(_)) => {
                     self.spaces.get(id).wants_new_producer = true;
-                    self.spaces.producer = Producer::Wanted;
-                    self.inquiry.want_producer();
+                    self.want_producer();
                 }
                 Err(sequence::BumpError::Unresolved(_)) => {}
             }

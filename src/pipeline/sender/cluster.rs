@@ -14,6 +14,7 @@ use crate::pipeline::sender::Sender;
 use crate::pipeline::sender::connection::Connection;
 use crate::pipeline::sender::spaces::SpaceId;
 use crate::pipeline::sender::spaces::broker_endpoint;
+use crate::pipeline::sender::spaces::is_host;
 use crate::proto::fleet;
 use crate::proto::kafka::client::BrokerView;
 use crate::proto::kafka::client::ClusterView;
@@ -73,41 +74,58 @@ impl Inquiry {
         self.pause = PAUSE_MIN;
     }
 
-    /// The producer id is of no use any more.
-    pub fn want_producer(&mut self) {
-        self.asked_producer_at = None;
+    /// The producer id is of no use any more. Said again before another one is there, as every dispatch may, that
+    /// changes nothing: the pause since the question goes on.
+    fn want_producer(&mut self, producer: &mut Producer) {
+        if *producer != Producer::Wanted {
+            *producer = Producer::Wanted;
+            self.asked_producer_at = None;
+        }
+    }
+
+    /// Whether to ask for a producer id now; if so, that is noted.
+    fn asks_producer(&mut self, now: Moment, producer: Producer) -> bool {
+        let is_due = self.asked_producer_at.is_none_or(|at| now.since(at) >= PAUSE_MAX);
+        let asks = producer == Producer::Wanted && is_due;
+        if asks {
+            self.asked_producer_at = Some(now);
+        }
+        asks
     }
 }
 
 impl Sender {
     /// Asks for metadata and a producer id where they are wanted.
     pub(super) fn ask_cluster(&mut self, now: Moment) {
-        let is_due = |asked: Option<Moment>, pause| asked.is_none_or(|at| now.since(at) >= pause);
-        if self.spaces.producer == Producer::Wanted
-            && is_due(self.inquiry.asked_producer_at, PAUSE_MAX)
-            && self.connections.iter().flatten().any(Connection::is_ready)
+        // Noted as asked also where nobody takes the question, so that it is not put in a loop.
+        if self.connections.iter().flatten().any(Connection::is_ready)
+            && self.inquiry.asks_producer(now, self.spaces.producer)
+            && !self.ask_any(|session| session.request_producer_id(now).is_ok())
         {
-            // Noted also where nobody takes the question, so that it is not put in a loop.
-            self.inquiry.asked_producer_at = Some(now);
-            if !self.ask_any(|session| session.request_producer_id(now).is_ok()) {
-                self.number_nothing_unless_offered();
-            }
+            self.number_nothing_unless_offered();
         }
         if !self.inquiry.has_metadata {
             return;
         }
         self.bootstrap_again(now);
-        if self.wants_metadata(now) && is_due(self.inquiry.asked_at, self.inquiry.pause) {
+        let asked_at = self.inquiry.asked_at;
+        let is_due = asked_at.is_none_or(|at| now.since(at) >= self.inquiry.pause);
+        if self.wants_metadata(now) && is_due {
             let topics: Vec<String> = self.spaces.topics().iter().cloned().collect();
             let names: Vec<&str> = topics.iter().map(String::as_str).collect();
             let may_create = self.settings.session.topic_auto_create;
             if self.ask_any(|session| session.request_metadata(now, &names, may_create).is_ok()) {
-                if self.inquiry.asked_at.is_some() {
+                if asked_at.is_some() {
                     self.inquiry.pause = (self.inquiry.pause * 2).min(PAUSE_MAX);
                 }
                 self.inquiry.asked_at = Some(now);
             }
         }
+    }
+
+    /// Another producer id is wanted, unless one is already.
+    pub(super) fn want_producer(&mut self) {
+        self.inquiry.want_producer(&mut self.spaces.producer);
     }
 
     /// Where nobody that is ready gives producer ids, batches go without numbers, as where the cluster refuses one;
@@ -197,7 +215,7 @@ impl Sender {
             || self.spaces.awaited_leaders().any(is_away)
     }
 
-    /// Adds the hosts of the URL where no broker was reachable for too long.
+    /// Adds the hosts of the URL, or those that a discovery found last, where no broker was reachable for too long.
     fn bootstrap_again(&mut self, now: Moment) {
         if self.connections.iter().flatten().any(Connection::is_ready) {
             self.inquiry.unreachable_since = None;
@@ -206,20 +224,20 @@ impl Sender {
         let since = *self.inquiry.unreachable_since.get_or_insert(now);
         if now.since(since) >= BOOTSTRAP_AGAIN_AFTER {
             self.inquiry.unreachable_since = Some(now);
-            for host in self.hosts.endpoints() {
-                if !self.endpoints.iter().any(|known| known.id == host.id) {
-                    self.endpoints.push(host);
-                }
-            }
+            self.hosts.replace_in(&mut self.endpoints);
             self.set_endpoints(now);
         }
     }
 
     /// Takes over the hosts that a discovery found. A cluster's own word on its brokers has precedence:
-    /// there they are only where to begin, and to begin again.
+    /// there they are only where to begin, and to begin again, which they may be doing.
     pub(super) fn take_hosts(&mut self, now: Moment) {
-        if self.hosts.update() && (!self.inquiry.has_metadata || !self.inquiry.is_introduced) {
-            self.endpoints = self.hosts.endpoints();
+        if self.hosts.update()
+            && (!self.inquiry.has_metadata
+                || !self.inquiry.is_introduced
+                || self.endpoints.iter().any(|known| is_host(known.id)))
+        {
+            self.hosts.replace_in(&mut self.endpoints);
             self.set_endpoints(now);
         }
     }
@@ -250,4 +268,32 @@ impl Sender {
 
 fn endpoint(broker: &BrokerView) -> fleet::Endpoint {
     fleet::Endpoint { id: broker_endpoint(broker.id), host: broker.host.clone(), port: broker.port }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With the epochs used up each dispatch says so, and as long as a question is due there is a dispatch every
+    /// 100 microseconds.
+    #[test]
+    fn a_producer_id_that_is_wanted_over_and_over_is_asked_for_once_a_second() {
+        let mut inquiry = Inquiry::new(TargetMode::Kafka);
+        let used_up = Producer::Known { id: 1, epoch: i16::MAX };
+        let mut producer = used_up;
+        let mut asked = Vec::new();
+        for now in (0..35_000).map(|tick| Moment(tick * 100_000)) {
+            inquiry.want_producer(&mut producer);
+            assert_eq!(producer, Producer::Wanted);
+            if inquiry.asks_producer(now, producer) {
+                asked.push(now.0 / 1_000_000);
+            }
+        }
+        assert_eq!(asked, [0, 1_000, 2_000, 3_000]);
+        // Of the next id nothing was asked before.
+        producer = used_up;
+        assert!(!inquiry.asks_producer(Moment(3_500_000_000), producer));
+        inquiry.want_producer(&mut producer);
+        assert!(inquiry.asks_producer(Moment(3_500_000_000), producer));
+    }
 }

@@ -8,6 +8,7 @@ use std::io;
 use crate::config::Discovery;
 use crate::config::Settings;
 use crate::pipeline::sender::spaces::host_endpoint;
+use crate::pipeline::sender::spaces::is_host;
 use crate::proto::fleet;
 use crate::transport::Waker;
 use crate::transport::discovery;
@@ -85,6 +86,13 @@ impl Hosts {
         hosts.map(endpoint).collect()
     }
 
+    /// Puts all of them in the place of the hosts among `endpoints`, whose numbers others may have by now; brokers that
+    /// a cluster named stay.
+    pub fn replace_in(&self, endpoints: &mut Vec<fleet::Endpoint>) {
+        endpoints.retain(|known| !is_host(known.id));
+        endpoints.extend(self.endpoints());
+    }
+
     /// How often the discovery gave no list.
     pub fn failures(&self) -> u64 {
         let failures = self.discovery.as_ref().map_or(0, discovery::Discovery::failures);
@@ -116,8 +124,32 @@ fn source(settings: &Settings) -> io::Result<Option<Box<dyn Source>>> {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::ids::EndpointId;
+    use crate::ids::Moment;
+    use crate::proto::fleet::Fleet;
     use crate::transport::Poller;
     use std::time::Duration;
+
+    /// The cluster has named a broker, nobody was reachable, the former hosts were tried: then the list changes.
+    #[test]
+    fn hosts_that_got_the_numbers_of_former_ones_take_their_place_beside_the_brokers() {
+        let listing = |names: &[&str]| {
+            let known = names.iter().map(|name| Some(((*name).to_owned(), 9092)));
+            Hosts { discovery: None, known: known.collect(), starts_failed: 0 }
+        };
+        let broker = fleet::Endpoint { id: EndpointId(7), host: "broker".to_owned(), port: 9092 };
+        let mut endpoints = vec![broker];
+        let mut fleet = Fleet::new(Moment(0), fleet::Options::default(), 1);
+        for names in [["a", "b", "c"].as_slice(), &["d", "e", "f"], &["g"]] {
+            listing(names).replace_in(&mut endpoints);
+            fleet.set_endpoints(Moment(0), &endpoints).unwrap();
+            assert_eq!(endpoints.len(), 1 + names.len());
+            assert_eq!(fleet.endpoint(EndpointId(7)).unwrap().host, "broker");
+            for (index, name) in names.iter().enumerate() {
+                assert_eq!(fleet.endpoint(host_endpoint(index)).unwrap().host, *name);
+            }
+        }
+    }
 
     #[test]
     fn a_host_keeps_its_number_while_others_come_and_go() {

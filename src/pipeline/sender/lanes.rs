@@ -10,9 +10,11 @@ use crate::pipeline::sender::Sender;
 use crate::pipeline::sender::connection::Connection;
 use crate::pipeline::sender::connection::ConnectionError;
 use crate::pipeline::sender::flights::Flight;
+use crate::proto::fleet;
 use crate::proto::fleet::Action;
 use crate::proto::fleet::Target;
 use crate::proto::kafka::client::Session;
+use crate::transport::Resolved;
 
 /// Bytes read from a connection at once.
 pub(super) const READ_BYTES: usize = 64 * 1024;
@@ -24,7 +26,7 @@ impl Sender {
         while let Some(action) = self.fleet.poll_action() {
             happened = true;
             match action {
-                Action::Resolve(endpoint) => self.resolve(now, endpoint),
+                Action::Resolve(endpoint) => self.resolve(endpoint),
                 Action::Connect { lane, target } => self.connect(now, lane, target),
                 Action::Close { lane, reason } => {
                     self.tally.count_close(reason);
@@ -51,19 +53,20 @@ impl Sender {
     fn take_answers(&mut self, now: Moment) -> bool {
         let answers = self.resolver.answers();
         let happened = !answers.is_empty();
-        for answer in answers {
-            match answer.addresses {
-                Ok(addresses) => self.fleet.handle_resolved(now, answer.endpoint, &addresses),
-                Err(_unresolved) => self.fleet.handle_resolve_failed(now, answer.endpoint),
+        for Resolved { endpoint, host, port, addresses } in answers {
+            let asked = fleet::Endpoint { id: endpoint, host, port };
+            match addresses {
+                Ok(addresses) => self.fleet.handle_resolved(now, &asked, &addresses),
+                Err(_unresolved) => self.fleet.handle_resolve_failed(now, &asked),
             }
         }
         happened
     }
 
-    fn resolve(&mut self, now: Moment, endpoint: EndpointId) {
-        match self.endpoints.iter().find(|known| known.id == endpoint) {
-            Some(known) => self.resolver.request(endpoint, &known.host, known.port),
-            None => self.fleet.handle_resolve_failed(now, endpoint),
+    fn resolve(&self, endpoint: EndpointId) {
+        // Where it is gone nobody waits for the answer.
+        if let Some(known) = self.fleet.endpoint(endpoint) {
+            self.resolver.request(endpoint, &known.host, known.port);
         }
     }
 

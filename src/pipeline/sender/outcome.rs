@@ -155,9 +155,8 @@ impl Sender {
     }
 
     fn replace_producer(&mut self, id: SpaceId) {
-        self.spaces.producer = Producer::Wanted;
         self.spaces.get(id).wants_new_producer = true;
-        self.inquiry.want_producer();
+        self.want_producer();
     }
 
     /// The answer blamed the batch itself: one attempt less of those that the table allows.

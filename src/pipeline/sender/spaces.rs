@@ -229,9 +229,9 @@ impl Spaces {
 
     /// Whether a new batch of `records` records may be bound in this space now.
     pub fn may_bind(&mut self, id: SpaceId, records: u32) -> bool {
-        let window = match self.mode {
-            TargetMode::Receivers => FLEET_WINDOW,
-            TargetMode::Kafka => self.window,
+        let fresh = |id, epoch| match self.mode {
+            TargetMode::Receivers => SequenceSpace::of_fleet(id, epoch, FLEET_WINDOW),
+            TargetMode::Kafka => SequenceSpace::new(id, epoch, self.window),
         };
         let producer = self.producer;
         let space = &mut self.list[id.0];
@@ -240,7 +240,7 @@ impl Spaces {
             Producer::Unnumbered => space.resend_at.is_none() && space.sequences.is_none(),
             Producer::Known { id, epoch } => space
                 .sequences
-                .get_or_insert_with(|| SequenceSpace::new(id, epoch, window))
+                .get_or_insert_with(|| fresh(id, epoch))
                 .check_assign(records)
                 .is_ok(),
         }
@@ -278,6 +278,11 @@ pub fn broker_endpoint(node: i32) -> EndpointId {
 /// The endpoint of a host of the URL.
 pub fn host_endpoint(index: usize) -> EndpointId {
     EndpointId(BOOTSTRAP | index as u32)
+}
+
+/// Whether it is a host of the URL or of a discovery, not a broker that the cluster named.
+pub fn is_host(endpoint: EndpointId) -> bool {
+    endpoint.0 & BOOTSTRAP != 0
 }
 
 /// Set in the endpoints of bootstrap servers.

@@ -45,15 +45,22 @@ impl Fleet {
         Ok(())
     }
 
-    /// The name has these addresses now. None at all counts as a failure: what is known is kept.
-    pub fn handle_resolved(&mut self, now: Moment, endpoint: EndpointId, addresses: &[SocketAddr]) {
+    /// The endpoint as it is now, whose host is to be asked for; `None` where it is gone.
+    pub fn endpoint(&self, id: EndpointId) -> Option<&Endpoint> {
+        self.names.get(&id).map(|name| &name.endpoint)
+    }
+
+    /// The host of `asked` has these addresses now. None at all counts as a failure: what is known is kept. Ignored
+    /// where the endpoint has another host or port by now.
+    pub fn handle_resolved(&mut self, now: Moment, asked: &Endpoint, addresses: &[SocketAddr]) {
         if addresses.is_empty() {
-            return self.handle_resolve_failed(now, endpoint);
+            return self.handle_resolve_failed(now, asked);
         }
         self.observe(now);
-        if let Some(name) = self.names.get_mut(&endpoint)
-            && name.answered()
+        if let Some(name) = self.names.get_mut(&asked.id)
+            && name.answered(asked)
         {
+            let endpoint = asked.id;
             name.succeeded(self.now);
             let addresses: BTreeSet<SocketAddr> =
                 addresses.iter().copied().take(CANDIDATES_MAX).collect();
@@ -64,12 +71,12 @@ impl Fleet {
         self.advance();
     }
 
-    /// The name could not be resolved; what is known of it is kept, and it is asked again later.
-    pub fn handle_resolve_failed(&mut self, now: Moment, endpoint: EndpointId) {
+    /// The host of `asked` could not be resolved; what is known of it is kept, and it is asked again later.
+    pub fn handle_resolve_failed(&mut self, now: Moment, asked: &Endpoint) {
         self.observe(now);
         let limits = self.backoff_limits();
-        if let Some(name) = self.names.get_mut(&endpoint)
-            && name.answered()
+        if let Some(name) = self.names.get_mut(&asked.id)
+            && name.answered(asked)
         {
             name.failed(self.now, limits, &mut self.random);
         }

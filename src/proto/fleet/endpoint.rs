@@ -2,7 +2,7 @@
 //!
 //! A name is resolved before each attempt to bind, but not twice within [`RESOLVE_INTERVAL_MIN`]
 //! (librdkafka's `broker.address.ttl`), and after a failure only when the backoff has passed. At most
-//! one question per endpoint is open.
+//! one question per endpoint is open; an answer about another host than the endpoint has now is none.
 
 use std::time::Duration;
 
@@ -46,39 +46,34 @@ pub(super) fn check(endpoints: &[Endpoint]) -> Result<(), EndpointsError> {
 /// One endpoint and the state of its resolution.
 #[derive(Clone, Debug)]
 pub(super) struct Name {
-    host: String,
-    port: u16,
+    /// As it was given last.
+    pub(super) endpoint: Endpoint,
     backoff: Backoff,
     not_before: Moment,
     /// Since when the question has been open.
     asked_at: Option<Moment>,
     /// How many addresses it has at present.
     pub(super) addresses: usize,
-    /// The open question is about the host that the endpoint had before.
-    is_stale: bool,
 }
 
 impl Name {
     pub(super) fn new(now: Moment, endpoint: &Endpoint) -> Self {
         Self {
-            host: endpoint.host.clone(),
-            port: endpoint.port,
+            endpoint: endpoint.clone(),
             backoff: Backoff::default(),
             not_before: now,
             asked_at: None,
             addresses: 0,
-            is_stale: false,
         }
     }
 
-    /// Takes over a new host or port; true if it is another one.
+    /// Takes over a new host or port; true if it is another one, about which nothing was asked yet.
     pub(super) fn update(&mut self, now: Moment, endpoint: &Endpoint) -> bool {
-        if self.host == endpoint.host && self.port == endpoint.port {
-            return false;
+        let is_news = self.endpoint != *endpoint;
+        if is_news {
+            *self = Self::new(now, endpoint);
         }
-        let asked_at = self.asked_at;
-        *self = Self { asked_at, is_stale: asked_at.is_some(), ..Self::new(now, endpoint) };
-        true
+        is_news
     }
 
     /// Whether to ask now; if so, the question counts as open.
@@ -100,10 +95,13 @@ impl Name {
         (self.addresses == 0 && self.asked_at.is_none()).then_some(self.not_before)
     }
 
-    /// Closes the question; false if the answer is about another host.
-    pub(super) fn answered(&mut self) -> bool {
-        self.asked_at = None;
-        !std::mem::take(&mut self.is_stale)
+    /// Closes the question; false, and it stays open, if the answer is about another host.
+    pub(super) fn answered(&mut self, asked: &Endpoint) -> bool {
+        let is_ours = self.endpoint == *asked;
+        if is_ours {
+            self.asked_at = None;
+        }
+        is_ours
     }
 
     pub(super) fn succeeded(&mut self, now: Moment) {

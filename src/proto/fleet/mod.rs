@@ -23,8 +23,9 @@
 //! * Getters: [`Fleet::lanes`], [`Fleet::candidates`], for the statistics.
 //!
 //! For each [`Action`] the driver owes one answer, at any later time: `Resolve` is answered by
-//! [`Fleet::handle_resolved`] or [`Fleet::handle_resolve_failed`], `Connect` by
-//! [`Fleet::handle_connected`] and [`Fleet::handle_ready`] or by
+//! [`Fleet::handle_resolved`] or [`Fleet::handle_resolve_failed`], which name the host that was asked for (where
+//! the endpoint's host changes there is another `Resolve`, and the answer to the former does not count),
+//! `Connect` by [`Fleet::handle_connected`] and [`Fleet::handle_ready`] or by
 //! [`Fleet::handle_connecting_failed`], `Close` by [`Fleet::handle_closed`] (also when there is no
 //! socket left to close). After `Close` nothing else is expected of that lane. Events that do not fit
 //! the lane's state are ignored, so a late one does no harm. `now` may stand still; where it runs
@@ -88,7 +89,8 @@ pub struct Options {
     pub lanes: usize,
     /// Bound of the automatic number.
     pub lanes_max: usize,
-    /// Kafka mode: exactly one lane, pinned, for each endpoint; `lanes` and `lanes_max` are unused.
+    /// Kafka mode: exactly one lane, pinned, for each endpoint; `lanes`, `lanes_max` and `rebind_*` are unused, since
+    /// a lane that moved would come back to where it was.
     pub one_lane_per_endpoint: bool,
     /// From `Connect` to `handle_ready`, so it includes TLS and the protocol's greeting.
     pub connect_timeout: Duration,
@@ -140,6 +142,7 @@ impl Options {
     /// Within the bounds that the fleet relies on: no timer is due at the moment it is set.
     fn bounded(self) -> Self {
         let at_least = |duration: Duration| duration.max(Duration::from_millis(1));
+        let moves = !self.one_lane_per_endpoint;
         Self {
             lanes: self.lanes.min(LANES_MAX),
             lanes_max: self.lanes_max.clamp(1, LANES_MAX),
@@ -148,7 +151,9 @@ impl Options {
             backoff_min: at_least(self.backoff_min),
             backoff_max: at_least(self.backoff_max),
             acknowledgement_deadline: at_least(self.acknowledgement_deadline),
-            rebind_interval: self.rebind_interval.map(at_least),
+            rebind_bytes: self.rebind_bytes.filter(|_| moves),
+            rebind_records: self.rebind_records.filter(|_| moves),
+            rebind_interval: self.rebind_interval.filter(|_| moves).map(at_least),
             heartbeat_interval: at_least(self.heartbeat_interval),
             in_flight_batches_max: self.in_flight_batches_max.max(1),
             ..self
@@ -203,7 +208,7 @@ pub enum Action {
         /// The lane.
         lane: LaneId,
     },
-    /// Find all addresses of the endpoint's name, off the sender's thread.
+    /// Find all addresses of the name that [`Fleet::endpoint`] has, off the sender's thread.
     Resolve(EndpointId),
 }
 

@@ -7,6 +7,9 @@
 //! 2. A batch is bound anew only while it is known not to be appended.
 //! 3. The epoch is bumped only while no batch is in flight or in doubt, and before a sequence
 //!    would pass `i32::MAX`; so sequences never wrap.
+//! 4. In a partition the first batch of a producer id and epoch travels alone until the broker has it: Kafka
+//!    2.5 to 4.4 takes any first sequence of a producer that it does not know there. Were the first batch
+//!    refused, those behind it would be appended, and it behind them.
 //!
 //! Rules: Kafka's `TransactionManager` (KIP-360) and `RecordAccumulator`. After a failure nothing
 //! new is bound until what is unresolved was sent again, lowest sequence first, one at a time.
@@ -99,23 +102,34 @@ pub struct SequenceSpace {
     epoch: i16,
     next_sequence: i32,
     in_flight_max: usize,
+    /// Whether the broker knows the producer id and the epoch here, so that it refuses what comes too early.
+    is_known: bool,
+    /// Whether all receivers together are one place, none of which minds a gap.
+    is_fleet: bool,
     bump_needed: bool,
     /// Unresolved batches in the order of their sequences.
     unresolved: VecDeque<Entry>,
 }
 
 impl SequenceSpace {
-    /// A fresh space; at most `in_flight_max` batches are unresolved at a time (5 for Kafka, which
-    /// recognises that many as duplicates).
+    /// A partition's space; at most `in_flight_max` batches are unresolved at a time (5 for Kafka, which
+    /// recognises that many as duplicates), and one until the first is acknowledged.
     pub fn new(producer_id: i64, epoch: i16, in_flight_max: usize) -> Self {
         Self {
             producer_id,
             epoch,
             next_sequence: 0,
             in_flight_max,
+            is_known: false,
+            is_fleet: false,
             bump_needed: false,
             unresolved: VecDeque::new(),
         }
+    }
+
+    /// The space of a whole fleet, which has no order to keep: the first batch goes out with the others.
+    pub fn of_fleet(producer_id: i64, epoch: i16, in_flight_max: usize) -> Self {
+        Self { is_fleet: true, ..Self::new(producer_id, epoch, in_flight_max) }
     }
 
     /// How many batches are unresolved.
@@ -178,15 +192,18 @@ impl SequenceSpace {
         if self.unresolved.iter().any(|entry| entry.doubted || entry.state != State::InFlight) {
             return Err(AssignError::Recovering);
         }
-        if self.unresolved.len() >= self.in_flight_max {
-            return Err(AssignError::WindowFull(self.in_flight_max));
+        let window = if self.is_known || self.is_fleet { self.in_flight_max } else { 1 };
+        if self.unresolved.len() >= window {
+            return Err(AssignError::WindowFull(window));
         }
         Ok(count)
     }
 
     /// The broker has the batch.
     pub fn acknowledge(&mut self, batch: u64) -> Result<(), UnknownBatch> {
-        self.remove(batch)
+        self.remove(batch)?;
+        self.is_known = true;
+        Ok(())
     }
 
     /// The broker may have the batch: it is to be sent again as it is.
@@ -249,7 +266,9 @@ impl SequenceSpace {
         entry.binding.base_sequence += count;
         entry.state = State::NotAppended;
         entry.doubted = false;
-        if entry.records == 0 { self.acknowledge(batch) } else { Ok(()) }
+        let is_whole = entry.records == 0;
+        self.is_known = true;
+        if is_whole { self.acknowledge(batch) } else { Ok(()) }
     }
 
     /// So many records of the batch, of which nothing is appended, are left out for good: their sequences go to
@@ -313,6 +332,7 @@ impl SequenceSpace {
         self.producer_id = producer_id;
         self.epoch = epoch;
         self.next_sequence = 0;
+        self.is_known = false;
         self.bump_needed = false;
         let mut entries = std::mem::take(&mut self.unresolved);
         for entry in &mut entries {

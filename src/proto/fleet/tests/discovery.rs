@@ -2,7 +2,11 @@
 
 use super::simulation::*;
 use crate::ids::EndpointId;
+use crate::ids::Moment;
+use crate::proto::fleet::Action;
 use crate::proto::fleet::CandidateState;
+use crate::proto::fleet::Endpoint;
+use crate::proto::fleet::Fleet;
 use crate::proto::fleet::Options;
 use crate::proto::fleet::Target;
 use crate::proto::fleet::random::Random;
@@ -83,6 +87,38 @@ fn a_name_that_resolves_late_is_used_without_any_rebinding() {
     network.run(seconds(15));
     let shares = network.shares_over(seconds(20));
     assert!(ratio(&shares) <= 1.2, "{shares:?}");
+}
+
+/// A resolver may take its time, and the driver looks names up on its own account as well, of which the fleet
+/// does not know: meanwhile a discovery may give the endpoint's number to another host.
+#[test]
+fn an_answer_about_the_host_that_an_endpoint_had_before_is_not_taken_for_that_of_its_new_one() {
+    for was_known in [false, true] {
+        let named = |host: &str| Endpoint { id: EndpointId(0), host: host.to_owned(), port: 9092 };
+        let (former, present) = (named("former"), named("present"));
+        let now = Moment(1);
+        let mut fleet = Fleet::new(now, Options::default(), 1);
+        fleet.set_endpoints(now, std::slice::from_ref(&former)).unwrap();
+        let resolve = Action::Resolve(EndpointId(0));
+        assert_eq!(fleet.poll_action(), Some(resolve));
+        if was_known {
+            // No question of the fleet's is open then.
+            fleet.handle_resolved(now, &former, &[address(0)]);
+        }
+        while fleet.poll_action().is_some() {}
+        fleet.set_endpoints(now, std::slice::from_ref(&present)).unwrap();
+        let actions: Vec<_> = std::iter::from_fn(|| fleet.poll_action()).collect();
+        assert!(actions.contains(&resolve), "{was_known}: {actions:?}");
+        assert_eq!(fleet.endpoint(EndpointId(0)), Some(&present));
+        fleet.handle_resolved(now, &former, &[address(1)]);
+        fleet.handle_resolve_failed(now, &former);
+        assert_eq!(fleet.addresses(), 0, "{was_known}");
+        fleet.handle_resolved(now, &present, &[address(2)]);
+        let candidates = fleet.candidates.iter();
+        let known: Vec<_> = candidates.filter(|(_, known)| known.removed_at.is_none()).collect();
+        assert_eq!(known.len(), 1, "{was_known}");
+        assert_eq!(known[0].0.address, address(2), "{was_known}");
+    }
 }
 
 #[test]

@@ -27,11 +27,15 @@ enum Step {
     Obey,
     Progress { lane: u32 },
     Ready { lane: u32 },
-    Resolved { endpoint: u32, first: usize, count: usize },
+    Resolved { endpoint: u32, port: u16, first: usize, count: usize },
     ReturnOldest { lane: u32 },
     Shutdown,
     Wait { milliseconds: u64 },
     WaitForTimer,
+}
+
+fn endpoint(id: u32, port: u16) -> Endpoint {
+    Endpoint { id: EndpointId(id), host: format!("h{id}"), port }
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -48,8 +52,9 @@ fn step() -> impl Strategy<Value = Step> {
         12 => Just(Step::Obey),
         1 => lane.clone().prop_map(|lane| Step::Progress { lane }),
         3 => lane.clone().prop_map(|lane| Step::Ready { lane }),
-        3 => (0..6u32, 0..8usize, 0..5usize)
-            .prop_map(|(endpoint, first, count)| Step::Resolved { endpoint, first, count }),
+        3 => (0..6u32, 1..3u16, 0..8usize, 0..5usize).prop_map(|(endpoint, port, first, count)| {
+            Step::Resolved { endpoint, port, first, count }
+        }),
         2 => lane.prop_map(|lane| Step::ReturnOldest { lane }),
         3 => (0..20_000u64).prop_map(|milliseconds| Step::Wait { milliseconds }),
         6 => Just(Step::WaitForTimer),
@@ -111,18 +116,16 @@ impl Model {
             Step::Closed { lane, clean } => self.closed(LaneId(lane), clean),
             Step::Connected { lane } => self.fleet.handle_connected(now, LaneId(lane)),
             Step::Endpoints { count, port } => {
-                let endpoints: Vec<Endpoint> = (0..count)
-                    .map(|id| Endpoint { id: EndpointId(id), host: format!("h{id}"), port })
-                    .collect();
+                let endpoints: Vec<Endpoint> = (0..count).map(|id| endpoint(id, port)).collect();
                 self.fleet.set_endpoints(now, &endpoints).unwrap();
             }
             Step::Failed { lane } => self.fleet.handle_connecting_failed(now, LaneId(lane)),
             Step::Obey => self.obey(),
             Step::Progress { lane } => self.fleet.handle_progress(now, LaneId(lane)),
             Step::Ready { lane } => self.fleet.handle_ready(now, LaneId(lane)),
-            Step::Resolved { endpoint, first, count } => {
+            Step::Resolved { endpoint: id, port, first, count } => {
                 let addresses: Vec<_> = (first..first + count).map(address).collect();
-                self.fleet.handle_resolved(now, EndpointId(endpoint), &addresses);
+                self.fleet.handle_resolved(now, &endpoint(id, port), &addresses);
             }
             Step::ReturnOldest { lane } => {
                 if let Some(batch) = self.take(LaneId(lane), |_| true) {
@@ -160,7 +163,9 @@ impl Model {
                 Action::Resolve(endpoint) => {
                     let first = endpoint.0 as usize;
                     let addresses = [address(first), address(first + 1)];
-                    self.fleet.handle_resolved(self.now, endpoint, &addresses);
+                    if let Some(asked) = self.fleet.endpoint(endpoint).cloned() {
+                        self.fleet.handle_resolved(self.now, &asked, &addresses);
+                    }
                 }
             }
         }

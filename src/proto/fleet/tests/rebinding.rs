@@ -161,3 +161,28 @@ fn a_returned_receiver_has_its_share_within_a_short_rebind_period() {
         assert!(ratio(&shares) <= 1.5, "seed {seed}: {shares:?}");
     }
 }
+
+/// A broker's only lane would drain, close and come back to the same broker.
+#[test]
+fn in_kafka_mode_no_quota_moves_a_lane_and_new_credentials_do() {
+    let mut network = Network::new(SEEDS[1], 2);
+    (0..2).for_each(|id| drop(network.names.insert(EndpointId(id), vec![id as usize])));
+    let options = Options {
+        one_lane_per_endpoint: true,
+        rebind_bytes: Some(5_000_000),
+        rebind_records: Some(10_000),
+        ..rebinding(0)
+    };
+    network.add_host(options, milliseconds(10));
+    network.run(seconds(3 * PERIOD));
+    assert_eq!(network.hosts[0].closes, []);
+    let now = network.now;
+    let fleet = &mut network.hosts[0].fleet;
+    let renewed = fleet.lanes().next().unwrap().id;
+    fleet.renew(now, renewed);
+    network.run(seconds(PERIOD));
+    let host = &network.hosts[0];
+    let rebinds: Vec<u64> = host.fleet.lanes().map(|lane| lane.rebinds).collect();
+    assert_eq!((rebinds, host.doubtful), (vec![1, 0], 0));
+    network.settle();
+}

@@ -228,7 +228,8 @@ impl Network {
             Event::Resolved(number, endpoint) => {
                 let addresses: Vec<SocketAddr> =
                     self.names.get(&endpoint).into_iter().flatten().copied().map(address).collect();
-                self.hosts[number].fleet.handle_resolved(now, endpoint, &addresses);
+                let asked = &endpoints([endpoint].iter())[0];
+                self.hosts[number].fleet.handle_resolved(now, asked, &addresses);
             }
             Event::Connected(number, lane, serial) => {
                 if self.is_alive(number, lane, serial) {
