@@ -2,8 +2,9 @@
 //!
 //! A batch passes if its header and CRC are good; the records in it are not looked at. One that does not pass is
 //! stepped over by its length, where a good batch follows there; else the next good batch is searched for byte by byte,
-//! so that damage in the middle hides nothing behind it, whatever it hit. Must not know who writes. Invariants: memory is
-//! bounded by [`BATCH_BYTES_MAX`] and by what the file holds, the search by [`SEARCH_BYTES_MAX`]; nothing is changed.
+//! so that damage in the middle hides nothing behind it, whatever it hit. Must not know who writes. Invariants:
+//! memory is bounded by [`BATCH_BYTES_MAX`] and by what the file holds, a search by `SEARCH_BYTES_MAX`; nothing is
+//! changed.
 
 use std::fs::File;
 use std::fs::OpenOptions;
@@ -27,7 +28,7 @@ pub const BATCH_BYTES_MAX: usize = 128 << 20;
 const SEARCH_BYTES_MAX: u64 = 1 << 30;
 
 /// How much of the file a search looks at in one piece.
-const SEARCH_PIECE_BYTES: usize = 256 << 10;
+const SEARCH_PIECE_BYTES: u64 = 256 << 10;
 
 /// Bytes in front of which `batch_length` counts: offset and length.
 const LENGTH_END: usize = 12;
@@ -158,8 +159,9 @@ impl SegmentReader {
     /// Whether a good batch begins there, whose offset may come next.
     fn is_good_at(&mut self, position: u64) -> io::Result<bool> {
         self.file.seek(SeekFrom::Start(position))?;
-        self.read_batch(self.file_bytes.saturating_sub(position))?;
-        Ok(self.good_header().is_some_and(|header| header.base_offset >= self.next_offset))
+        let batch_bytes = self.read_batch(self.file_bytes.saturating_sub(position))?;
+        let header = batch_bytes.and_then(|_| self.good_header());
+        Ok(header.is_some_and(|header| header.base_offset >= self.next_offset))
     }
 
     /// Where the first good batch begins, from `from` on.
@@ -170,7 +172,9 @@ impl SegmentReader {
         while start + HEADER_BYTES as u64 <= self.file_bytes {
             piece.clear();
             self.file.seek(SeekFrom::Start(start))?;
-            (&mut self.file).take(SEARCH_PIECE_BYTES as u64).read_to_end(&mut piece)?;
+            // What is appended meanwhile is not seen.
+            let piece_bytes = (self.file_bytes - start).min(SEARCH_PIECE_BYTES);
+            (&mut self.file).take(piece_bytes).read_to_end(&mut piece)?;
             let count = (piece.len() + 1).saturating_sub(HEADER_BYTES);
             for (at, head) in (start..).zip(piece.windows(HEADER_BYTES)) {
                 let Some(bytes) = self.candidate_bytes(head, self.file_bytes - at) else {

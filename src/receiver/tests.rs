@@ -184,7 +184,8 @@ fn a_tail_torn_at_any_byte_is_cut_off_and_kept() {
 
 #[test]
 fn damage_in_the_middle_hides_nothing_behind_it() {
-    let damages: [(&str, fn(&mut [u8])); 6] = [
+    type Damage = (&'static str, fn(&mut [u8]));
+    let damages: [Damage; 6] = [
         ("a flipped bit", |batch| batch[batch.len() / 2] ^= 1),
         ("an impossible length", |batch| batch[8] ^= 0x80),
         ("a shorter length", |batch| batch[11] -= 1),
