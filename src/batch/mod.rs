@@ -48,6 +48,7 @@ pub use format::CrcMismatch;
 pub use format::HEADER_BYTES;
 pub use format::Header;
 pub use format::HeaderError;
+pub use format::MAGIC_V2;
 pub use format::bind;
 pub use format::verify_crc;
 pub use identity::identity;

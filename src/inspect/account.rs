@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashSet;
+use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::ids::InstanceId;
+use crate::inspect::layout;
 use crate::inspect::ranges::Ranges;
 use crate::inspect::segment::Found;
 use crate::inspect::segment::StoredBatch;
@@ -69,6 +71,9 @@ pub struct Account {
     pub damaged: Vec<Damage>,
     /// Torn ends of last segments, as a crash or a write under way leaves them: never acknowledged.
     pub torn: Vec<Damage>,
+    /// What restarts cut off as torn and keep beside the segments: never acknowledged, unless the disk damaged the very
+    /// last batch of a file.
+    pub set_aside: Vec<Damage>,
     /// By instance.
     pub instances: Vec<InstanceAccount>,
     /// Batches without our identity, repeats included.
@@ -107,6 +112,7 @@ impl Account {
             let partition = partition.unwrap_or(number);
             let mut next_offset = 0;
             source::walk(file, |found| builder.add(file, partition, found, &mut next_offset))?;
+            builder.account.set_aside.extend(set_aside(file)?);
         }
         Ok(builder.finish())
     }
@@ -120,6 +126,18 @@ impl Account {
     /// Records that nothing explains, over all instances.
     pub fn missing(&self) -> u64 {
         self.instances.iter().map(|instance| instance.missing).sum()
+    }
+}
+
+fn set_aside(file: &SourceFile) -> Result<Option<Damage>, SourceError> {
+    let path = layout::torn_path(&file.path);
+    match std::fs::metadata(&path) {
+        Ok(metadata) => {
+            let problem = "cut off by a restart".to_owned();
+            Ok(Some(Damage { path, position: 0, bytes: metadata.len(), problem }))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(source::error_at(&path)(error)),
     }
 }
 

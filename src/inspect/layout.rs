@@ -4,6 +4,7 @@
 //! <dir>/lock                                   held by the receiver that writes here
 //! <dir>/<topic>-<partition>/<offset>.log       segments; the name is their first offset, 20 digits
 //! <dir>/<topic>-<partition>/<offset>.log.torn  what a restart cut off a torn segment; never read
+//! <dir>/<topic>-<partition>/<offset>.log.doubt its sync failed, so nobody knows what of it is on the disk; empty
 //! ```
 //!
 //! A segment holds Kafka record batches back to back and nothing else, so Kafka's own
@@ -62,13 +63,30 @@ pub fn segment_name(base_offset: u64) -> String {
     format!("{base_offset:0OFFSET_DIGITS$}{SEGMENT_SUFFIX}")
 }
 
+/// What a restart cut off the segment at `path`.
+pub fn torn_path(path: &Path) -> PathBuf {
+    suffixed(path, ".torn")
+}
+
+/// What says that a sync of the segment at `path` failed.
+pub fn doubt_path(path: &Path) -> PathBuf {
+    suffixed(path, ".doubt")
+}
+
+fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
 /// The first offset of the segment with this name, if it is one that we would have written.
 pub fn parse_segment_name(name: &str) -> Option<u64> {
     let base_offset = name.strip_suffix(SEGMENT_SUFFIX)?.parse().ok()?;
     (segment_name(base_offset) == name).then_some(base_offset)
 }
 
-/// Partitions in a receiver's directory, sorted by name. Everything else in it is passed over.
+/// Partitions in a receiver's directory, sorted by name. Everything else in it is passed over. One of them may be a
+/// symbolic link to a directory elsewhere, on a larger disk.
 ///
 /// # Errors
 /// When the directory cannot be listed.
@@ -78,7 +96,7 @@ pub fn partitions(dir: &Path) -> std::io::Result<Vec<TopicPartition>> {
         let entry = entry?;
         let parsed = entry.file_name().to_str().and_then(TopicPartition::parse);
         if let Some(partition) = parsed
-            && entry.file_type()?.is_dir()
+            && entry.path().is_dir()
         {
             found.push(partition);
         }

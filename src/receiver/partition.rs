@@ -71,12 +71,16 @@ impl Partition {
 
     /// Makes all that was appended durable: data, and the directory entry of a new file.
     pub fn sync(&mut self) -> Result<(), SegmentFailed> {
-        if let Some(active) = &mut self.active
-            && let Err(error) = active
-                .sync()
-                .and_then(|()| if self.dir_unsynced { sync_directory(&self.dir) } else { Ok(()) })
-        {
-            return Err(self.fail(error));
+        if let Some(active) = &mut self.active {
+            let synced = active.sync_bytes().and_then(|()| match self.dir_unsynced {
+                true => sync_directory(&self.dir),
+                false => Ok(()),
+            });
+            if let Err(error) = synced {
+                active.mark_in_doubt();
+                return Err(self.fail(error));
+            }
+            active.note_synced();
         }
         self.dir_unsynced = false;
         Ok(())

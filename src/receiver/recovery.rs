@@ -27,16 +27,27 @@ use crate::receiver::store::StoreError;
 pub(crate) fn recover(
     dir: &Path,
     now: Moment,
-    remember: impl FnMut(ProducerBatch, u64),
+    mut remember: impl FnMut(ProducerBatch, u64),
 ) -> Result<Partition, StoreError> {
     let segments = layout::segments(dir).map_err(StoreError::io(dir))?;
     let Some(last) = segments.into_iter().next_back() else {
         return Ok(Partition::new(dir.to_owned(), 0, None));
     };
     let SegmentFile { base_offset, path } = last;
-    let end = scan(&path, base_offset, remember).map_err(StoreError::io(&path))?;
+    // What of it is on the disk nobody knows: a repeat of it is no repeat, and nothing more goes in.
+    let is_in_doubt = layout::doubt_path(&path).try_exists().map_err(StoreError::io(&path))?;
+    let end = scan(&path, base_offset, |producer, offset| {
+        if !is_in_doubt {
+            remember(producer, offset);
+        }
+    });
+    let end = end.map_err(StoreError::io(&path))?;
     settle(&path, end.bytes).map_err(StoreError::io(&path))?;
     partition::sync_directory(dir).map_err(StoreError::io(dir))?;
+    if is_in_doubt {
+        let next_offset = end.next_offset.max(base_offset + 1);
+        return Ok(Partition::new(dir.to_owned(), next_offset, None));
+    }
     let segment = Segment::existing(path, base_offset, end.bytes, now);
     Ok(Partition::new(dir.to_owned(), end.next_offset, Some(segment)))
 }
@@ -80,10 +91,9 @@ fn settle(path: &Path, keep_bytes: u64) -> io::Result<()> {
 }
 
 fn keep_torn_tail(file: &mut File, path: &Path, from: u64) -> io::Result<()> {
-    let mut torn_name = path.as_os_str().to_owned();
-    torn_name.push(".torn");
     let append = &mut OpenOptions::new();
-    let mut torn = segment::private_file(append.append(true).create(true), Path::new(&torn_name))?;
+    let torn = layout::torn_path(path);
+    let mut torn = segment::private_file(append.append(true).create(true), &torn)?;
     file.seek(SeekFrom::Start(from))?;
     io::copy(file, &mut torn)?;
     torn.sync_all()

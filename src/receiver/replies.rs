@@ -157,8 +157,11 @@ impl Replies {
 
 /// About what an answer takes in memory while it is held.
 fn held_bytes(reply: &ProduceReply) -> usize {
-    let partitions: usize = reply.topics.iter().map(|topic| topic.partitions.len()).sum();
-    partitions * HELD_PARTITION_BYTES
+    let topics = reply.topics.iter();
+    let bytes = topics.map(|topic| {
+        size_of::<TopicReply>() + topic.name.len() + topic.partitions.len() * HELD_PARTITION_BYTES
+    });
+    bytes.sum()
 }
 
 /// Puts the next hop's answers into the reply; false, and nothing changed, where one is still missing.
@@ -290,6 +293,17 @@ mod tests {
         replies.release_answered(answer_for(&[(20, Ok(()))])).unwrap();
         assert_eq!(answers(&replies), [(1, 0), (2, 87), (3, 0)]);
         assert!(!replies.is_holding() && replies.held_bytes == 0);
+    }
+
+    #[test]
+    fn the_names_of_empty_topics_take_room_too() {
+        let mut replies = Replies::default();
+        let mut large = reply(1, 0);
+        large.topics[0].partitions.clear();
+        large.topics[0].placed.clear();
+        large.topics[0].name = "n".repeat(HELD_BYTES_MAX);
+        replies.push(large, true).unwrap();
+        assert!(replies.is_backed_up());
     }
 
     #[test]

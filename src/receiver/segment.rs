@@ -66,13 +66,26 @@ impl Segment {
         Ok(())
     }
 
-    /// Makes all that was appended durable.
-    pub fn sync(&mut self) -> io::Result<()> {
+    /// Makes the bytes that were appended durable. They count as synced once the file's name is durable, too:
+    /// [`Segment::note_synced`].
+    pub fn sync_bytes(&mut self) -> io::Result<()> {
         if self.unsynced.is_some() {
             self.open()?.sync_data()?;
-            self.unsynced = None;
         }
         Ok(())
+    }
+
+    /// A power cut takes nothing of what was appended any more.
+    pub fn note_synced(&mut self) {
+        self.unsynced = None;
+    }
+
+    /// Its sync failed, and the kernel may call lost pages clean now: tells the next run not to trust what it reads.
+    pub fn mark_in_doubt(&self) {
+        // Best effort, on a disk that has just failed. It need not be durable: after a power cut what is read is what
+        // is on the disk.
+        let options = &mut OpenOptions::new();
+        let _ = private_file(options.write(true).create(true), &layout::doubt_path(&self.path));
     }
 
     /// Gives the file handle back; the next use opens it again.

@@ -13,6 +13,7 @@ use crate::batch::Record;
 use crate::ids::BatchIdentity;
 use crate::ids::InstanceId;
 use crate::ids::Moment;
+use crate::inspect::account::Account;
 use crate::inspect::layout;
 use crate::inspect::segment::Found;
 use crate::inspect::segment::SegmentReader;
@@ -20,8 +21,10 @@ use crate::receiver::Options;
 use crate::receiver::StoreError;
 use crate::receiver::Sync;
 use crate::receiver::judge::Judge;
+use crate::receiver::segment::Segment;
 use crate::receiver::stats::Refusal;
 use crate::receiver::store::AppendError;
+use crate::receiver::store::InDoubt;
 use crate::receiver::store::Placed;
 use crate::receiver::store::Store;
 
@@ -170,6 +173,8 @@ fn a_tail_torn_at_any_byte_is_cut_off_and_kept() {
         let mut store = Store::open(&options, Moment(0)).unwrap();
         assert_eq!(fs::read(&path).unwrap(), whole[..good]);
         assert_eq!(fs::read(&torn_path).unwrap(), whole[good..good + torn]);
+        let account = Account::of(std::slice::from_ref(&options.dir)).unwrap();
+        assert_eq!(account.set_aside[0].bytes, torn as u64, "readers are told of it");
         let placed = append(&mut store, &options, "t", &last).unwrap();
         assert_eq!((placed.base_offset, placed.repeat), (5, false), "it was never stored");
         assert_eq!(fs::read(&path).unwrap(), whole);
@@ -179,22 +184,35 @@ fn a_tail_torn_at_any_byte_is_cut_off_and_kept() {
 
 #[test]
 fn damage_in_the_middle_hides_nothing_behind_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let options = options(dir.path());
-    let mut store = Store::open(&options, Moment(0)).unwrap();
-    for n in 0..3 {
-        append(&mut store, &options, "t", &batch_of(1, n * 5, 5, Codec::None)).unwrap();
+    type Damage = (&'static str, fn(&mut [u8]));
+    let damages: [Damage; 6] = [
+        ("a flipped bit", |batch| batch[batch.len() / 2] ^= 1),
+        ("an impossible length", |batch| batch[8] ^= 0x80),
+        ("a shorter length", |batch| batch[11] -= 1),
+        ("a longer length", |batch| batch[11] += 1),
+        ("a header of zeros", |batch| batch[..61].fill(0)),
+        ("zeros", |batch| batch.fill(0)),
+    ];
+    for (what, damage) in damages {
+        let dir = tempfile::tempdir().unwrap();
+        let options = options(dir.path());
+        let mut store = Store::open(&options, Moment(0)).unwrap();
+        for n in [10, 15, 20] {
+            append(&mut store, &options, "t", &batch_of(1, n, 5, Codec::None)).unwrap();
+        }
+        drop(store);
+        let path = segment_paths(&options, "t").pop().unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        let third = bytes.len() / 3;
+        damage(&mut bytes[third..2 * third]);
+        fs::write(&path, &bytes).unwrap();
+        let mut store = Store::open(&options, Moment(0)).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), bytes, "nothing is cut off: {what}");
+        let last = append(&mut store, &options, "t", &batch_of(1, 20, 5, Codec::None)).unwrap();
+        assert!(last.repeat, "{what}");
+        append(&mut store, &options, "t", &batch_of(1, 25, 5, Codec::None)).unwrap();
+        assert_eq!(stored(&options, "t"), [(0, 5), (10, 5), (15, 5)], "{what}");
     }
-    drop(store);
-    let path = segment_paths(&options, "t").pop().unwrap();
-    let mut bytes = fs::read(&path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&path, &bytes).unwrap();
-    let mut store = Store::open(&options, Moment(0)).unwrap();
-    assert_eq!(fs::read(&path).unwrap(), bytes, "nothing is cut off");
-    append(&mut store, &options, "t", &batch_of(1, 15, 5, Codec::None)).unwrap();
-    assert_eq!(stored(&options, "t"), [(0, 5), (10, 5), (15, 5)]);
 }
 
 #[test]
@@ -226,6 +244,51 @@ fn symbolic_links_are_not_followed_and_files_are_private() {
     let refused = append(&mut store, &options, "u", &batch_of(1, 0, 1, Codec::None));
     assert!(matches!(refused, Err(AppendError::Storage(_))));
     assert!(!outside.exists());
+}
+
+#[test]
+fn a_partition_may_be_on_another_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(dir.path());
+    let batch = batch_of(1, 0, 5, Codec::None);
+    append(&mut Store::open(&options, Moment(0)).unwrap(), &options, "t", &batch).unwrap();
+    let (partition, elsewhere) = (options.dir.join("t-0"), dir.path().join("elsewhere"));
+    fs::rename(&partition, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &partition).unwrap();
+    let mut store = Store::open(&options, Moment(0)).unwrap();
+    assert!(append(&mut store, &options, "t", &batch).unwrap().repeat);
+    append(&mut store, &options, "t", &batch_of(1, 5, 5, Codec::None)).unwrap();
+    assert_eq!(stored(&options, "t"), [(0, 5), (5, 5)]);
+    assert_eq!(layout::partitions(&options.dir).unwrap().len(), 1, "readers find it, too");
+}
+
+#[test]
+fn a_file_whose_name_cannot_be_synced_is_in_doubt() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { sync: Sync::Batch, ..options(dir.path()) };
+    let mut store = Store::open(&options, Moment(0)).unwrap();
+    let batch = batch_of(1, 0, 5, Codec::None);
+    append(&mut store, &options, "t", &batch).unwrap();
+    let (partition, aside) = (options.dir.join("t-0"), dir.path().join("aside"));
+    fs::rename(&partition, &aside).unwrap();
+    assert_eq!(store.sync(), [InDoubt { partition: 0, offsets: 0..5 }]);
+    fs::rename(&aside, &partition).unwrap();
+    assert!(!append(&mut store, &options, "t", &batch).unwrap().repeat);
+    assert!(store.sync().is_empty());
+}
+
+#[test]
+fn what_a_failed_sync_left_is_neither_repeated_to_nor_written_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { sync: Sync::Batch, ..options(dir.path()) };
+    let batch = batch_of(1, 0, 5, Codec::None);
+    append(&mut Store::open(&options, Moment(0)).unwrap(), &options, "t", &batch).unwrap();
+    let path = segment_paths(&options, "t").pop().unwrap();
+    Segment::existing(path, 0, 1, Moment(0)).mark_in_doubt();
+    let mut store = Store::open(&options, Moment(0)).unwrap();
+    let placed = append(&mut store, &options, "t", &batch).unwrap();
+    assert_eq!((placed.base_offset, placed.repeat), (5, false));
+    assert_eq!(segment_paths(&options, "t").len(), 2);
 }
 
 #[test]

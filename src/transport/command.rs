@@ -1,9 +1,10 @@
 //! Runs a command and takes what it prints: for tokens that somebody else issues.
 //!
 //! Blocks its thread, bounded in time and bytes. The child gets none of our descriptors but its output, an
-//! unblocked signal mask and no input.
+//! unblocked signal mask, no input, and a process group of its own, which is ended as a whole.
 
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Child;
 use std::process::Command;
@@ -38,15 +39,21 @@ pub enum CommandError {
 /// What `sh -c command` prints on its standard output.
 ///
 /// # Errors
-/// See [`CommandError`]; the command is not running any more.
+/// See [`CommandError`]. Where it took too long, nothing that it started is running any more, but what made a process
+/// group of its own.
 pub fn output(command: &str) -> Result<Zeroizing<Vec<u8>>, CommandError> {
+    output_within(LOOKS_MAX, command)
+}
+
+fn output_within(looks_max: u32, command: &str) -> Result<Zeroizing<Vec<u8>>, CommandError> {
     let mut child = Command::new("sh")
         .args(["-c", command])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
+        .process_group(0)
         .spawn()?;
-    let status = wait(&mut child)?;
+    let status = wait(looks_max, &mut child)?;
     if !status.success() {
         return Err(CommandError::Failed(status));
     }
@@ -69,8 +76,8 @@ pub fn output(command: &str) -> Result<Zeroizing<Vec<u8>>, CommandError> {
     Ok(bytes)
 }
 
-fn wait(child: &mut Child) -> Result<ExitStatus, CommandError> {
-    for _ in 0..LOOKS_MAX {
+fn wait(looks_max: u32, child: &mut Child) -> Result<ExitStatus, CommandError> {
+    for _ in 0..looks_max {
         match child.try_wait() {
             Ok(Some(status)) => return Ok(status),
             Ok(None) => std::thread::sleep(LOOK),
@@ -81,10 +88,21 @@ fn wait(child: &mut Child) -> Result<ExitStatus, CommandError> {
             Err(error) => return Err(error.into()),
         }
     }
+    end_group(child);
     // Both fail only if it has ended meanwhile.
     let _ended = child.kill();
     let _reaped = child.wait();
     Err(CommandError::TooLong)
+}
+
+/// Ends what the shell started, too: else a pipeline that hangs would be left behind by each try. The child is not
+/// reaped, so the number is still its group's.
+fn end_group(child: &Child) {
+    let script = format!("kill -s KILL -- -{}", child.id());
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // Best effort: without it the shell alone is ended.
+    let _ended = command.status();
 }
 
 #[cfg(test)]
@@ -98,5 +116,27 @@ mod tests {
         assert!(text.contains('3') && !text.contains("canary"), "{text}");
         // A grandchild that holds the output open is not waited for.
         assert_eq!(&output("sleep 5 & printf x").unwrap()[..], b"x");
+    }
+
+    #[test]
+    fn all_that_a_command_started_ends_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("number");
+        let command = format!("sleep 300 & echo $! > {}; wait", path.display());
+        // Long enough for the shell to write its child's number.
+        let number = (1..).map(|tenths| {
+            let late = output_within(5 * tenths, &command).unwrap_err();
+            assert!(matches!(late, CommandError::TooLong), "{late}");
+            std::fs::read_to_string(&path).unwrap_or_default().trim().to_owned()
+        });
+        let number = number.into_iter().find(|number| !number.is_empty()).unwrap();
+        let is_over = || {
+            let status = std::fs::read_to_string(format!("/proc/{number}/status"));
+            status.map_or(true, |status| status.contains("State:\tZ"))
+        };
+        assert!((0..500).any(|_| is_over() || {
+            std::thread::sleep(LOOK);
+            false
+        }));
     }
 }

@@ -23,7 +23,8 @@ const LISTED_MAX: usize = 20;
 /// checksum and record, finds gaps and repeats by the record numbers that logdrive writes, and
 /// takes reported losses into account. What is missing behind an instance's last record shows
 /// only with --expect: without it the end is said to be unknown. Exits with 0 only if nothing is damaged and nothing is
-/// missing without a reason.
+/// missing without a reason. While receivers are being written to, what is on its way shows as missing: flush or stop
+/// the applications first.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Directories of receivers.
@@ -101,6 +102,7 @@ fn as_table(account: &Account) -> Result<String, std::fmt::Error> {
     }
     list_damage(&mut out, "damaged", &account.damaged)?;
     list_damage(&mut out, "torn end (never acknowledged)", &account.torn)?;
+    list_damage(&mut out, "set aside", &account.set_aside)?;
     let (missing, damaged) = (account.missing(), account.damaged.len());
     if account.files == 0 {
         // Said on standard error: an empty account is not a complete one.
@@ -141,7 +143,8 @@ fn as_json(account: &Account) -> Result<String, std::fmt::Error> {
         instance_json(&mut out, place, of)?;
     }
     out.push(']');
-    for (name, places) in [("damaged", &account.damaged), ("torn", &account.torn)] {
+    let Account { damaged, torn, set_aside, .. } = account;
+    for (name, places) in [("damaged", damaged), ("torn", torn), ("set_aside", set_aside)] {
         write!(out, ",\"{name}\":[")?;
         for (place, damage) in places.iter().enumerate() {
             out.push_str(if place > 0 { ",{\"path\":" } else { "{\"path\":" });

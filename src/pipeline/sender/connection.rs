@@ -195,12 +195,12 @@ impl Connection {
                 return;
             }
             sent -= rest;
-            let Some(done) = self.outgoing.pop_front() else { return };
+            let Some(mut done) = self.outgoing.pop_front() else { return };
             if let Some(session) = &mut self.session {
                 if let Some(batch) = done.transmit.batch {
                     session.handle_written(batch.token);
                 }
-                session.recycle(done.transmit.head);
+                session.recycle(std::mem::take(&mut done.transmit.head));
             }
         }
     }

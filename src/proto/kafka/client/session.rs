@@ -86,6 +86,13 @@ pub struct Transmit {
     pub tail: &'static [u8],
 }
 
+impl Drop for Transmit {
+    /// It may have held a secret, and its connection ended before it was recycled.
+    fn drop(&mut self) {
+        self.head.zeroize();
+    }
+}
+
 impl fmt::Debug for Transmit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Transmit");

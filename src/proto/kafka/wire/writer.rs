@@ -16,6 +16,9 @@ pub enum EncodeError {
     FrameTooLong(u64),
 }
 
+/// What follows a request's last byte field at the most: counts of tagged fields.
+const BEHIND_BYTES: usize = 8;
+
 /// Appends one frame to a vector.
 ///
 /// Strings, byte fields and arrays follow the encoding chosen by [`Writer::set_flexible`]; a new
@@ -133,6 +136,8 @@ impl<'a> Writer<'a> {
     /// A byte field.
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.length(Some(bytes.len()));
+        // With what follows it: a buffer that grew behind a secret would leave a copy of it in freed memory.
+        self.out.reserve(bytes.len() + BEHIND_BYTES);
         self.raw(bytes);
     }
 
@@ -216,6 +221,17 @@ mod tests {
         let writer = Writer::frame(&mut out);
         assert_eq!(writer.finish(1 << 31), Err(EncodeError::FrameTooLong(1 << 31)));
         assert_eq!(out, [9]);
+    }
+
+    #[test]
+    fn a_buffer_does_not_grow_behind_a_byte_field() {
+        let mut out = Vec::new();
+        let mut writer = Writer::frame(&mut out);
+        writer.set_flexible(true);
+        writer.bytes(&[7; 5_000]);
+        let capacity = writer.out.capacity();
+        writer.no_tags();
+        assert_eq!(writer.out.capacity(), capacity);
     }
 
     #[test]

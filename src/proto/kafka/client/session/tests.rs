@@ -401,8 +401,8 @@ fn a_batch_that_cannot_be_expressed_is_refused_and_uses_up_no_correlation_id() {
     assert!(matches!(session.produce(START, huge), Err(CommandError::Encode(_))));
     assert_eq!((session.in_flight(), session.poll_transmit()), (0, None));
     produce(&mut session, START, 2);
-    let head = session.poll_transmit().unwrap().head;
-    let header = RequestHeader::decode(&mut Reader::new(&head[4..])).unwrap();
+    let transmit = session.poll_transmit().unwrap();
+    let header = RequestHeader::decode(&mut Reader::new(&transmit.head[4..])).unwrap();
     assert_eq!(header.correlation_id, 1);
 }
 
