@@ -22,4 +22,5 @@ mod order;
 mod ship;
 mod signals;
 mod threads;
+mod topics;
 mod two_of_a_name;

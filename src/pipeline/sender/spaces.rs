@@ -182,6 +182,11 @@ impl Spaces {
         }
     }
 
+    /// Batches that are held beyond `allowed` for each partition.
+    pub fn held_beyond(&self, allowed: usize) -> usize {
+        self.list.iter().map(|space| space.held.len().saturating_sub(allowed)).sum()
+    }
+
     /// Whether a batch that was bound before `token` in the same space is unresolved.
     pub fn earlier_unresolved(&self, id: Option<SpaceId>, token: u64) -> bool {
         let sequences = id.and_then(|id| self.list[id.0].sequences.as_ref());
