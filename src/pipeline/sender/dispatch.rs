@@ -191,7 +191,7 @@ impl Sender {
             TargetMode::Kafka => {
                 let count = self.spaces.partition_count(frame.topic());
                 let Ok(fixed) = place(frame.partition(), count) else { return Place::Later(None) };
-                fixed
+                fixed.map(|partition| self.spaces.present(frame.topic(), partition))
             }
         };
         let open = self.spaces.open_for(frame.topic(), fixed, frame.record_count());

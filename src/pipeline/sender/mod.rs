@@ -43,6 +43,7 @@ mod connection;
 mod dispatch;
 mod division;
 mod flights;
+mod gone;
 mod hosts;
 mod lanes;
 mod open;

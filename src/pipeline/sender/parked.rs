@@ -82,11 +82,13 @@ impl Parked {
         self.by_topic.keys().cloned().collect()
     }
 
-    /// Has a batch wait behind those of its topic.
+    /// Has a batch wait with those of its topic, in the order of the tokens.
     pub fn push(&mut self, topic: &str, token: u64) {
         self.count += 1;
         match self.by_topic.get_mut(topic) {
-            Some(tokens) => tokens.push_back(token),
+            Some(tokens) => {
+                tokens.insert(tokens.partition_point(|parked| *parked < token), token);
+            }
             None => {
                 self.by_topic.insert(topic.to_owned(), VecDeque::from([token]));
             }
