@@ -24,4 +24,5 @@ mod ship;
 mod ship_stuck;
 mod signals;
 mod threads;
+mod topics;
 mod two_of_a_name;

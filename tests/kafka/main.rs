@@ -18,6 +18,7 @@ mod poison;
 mod real;
 mod records;
 mod relay;
+mod remade;
 mod secured;
 mod slow;
 #[path = "../support/mod.rs"]

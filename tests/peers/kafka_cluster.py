@@ -7,6 +7,7 @@ LIBS is a directory of jars from setup.sh; further arguments are broker settings
 once all brokers serve. Then it takes commands, one per line, and answers each with `ok ...` or `error ...`:
 
     create TOPIC PARTITIONS REPLICAS [NAME=VALUE ...]
+    delete TOPIC                  and waits until no broker lists it
     config TOPIC NAME=VALUE ...   changes a topic's settings
     kill N                        SIGKILL to broker N, counted from 1
     start N                       starts it again and waits until it serves
@@ -221,6 +222,12 @@ class Cluster:
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic, set_config=pairs)
         self.admin.alter_configs([resource])[resource].result(DEADLINE_SECONDS)
 
+    def delete(self, topic):
+        self.admin.delete_topics([topic])[topic].result(DEADLINE_SECONDS)
+        # Asked for by name it would be created anew, where brokers may do so.
+        listed = lambda: topic in self.admin.list_topics(timeout=5).topics
+        self.wait(lambda: not listed(), f"{topic} is still there")
+
     def quota(self, bytes_per_second):
         change = self.java(
             1, "kafka.admin.ConfigCommand", "--bootstrap-server", self.bootstrap, "--alter",
@@ -253,6 +260,8 @@ class Cluster:
         match command:
             case "create":
                 self.create(*arguments)
+            case "delete":
+                self.delete(*arguments)
             case "config":
                 self.config(*arguments)
             case "kill":

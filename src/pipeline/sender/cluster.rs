@@ -167,10 +167,13 @@ impl Sender {
     /// Takes over what the cluster says of itself.
     pub(super) fn take_metadata(&mut self, now: Moment, view: &ClusterView) {
         self.inquiry.described_at = Some(now);
-        self.spaces.update(view);
-        for topic in view.topics.iter().filter(|topic| !topic.partitions.is_empty()) {
-            self.placement.publish(&topic.name, topic.partitions.len() as u32);
+        self.spaces.update(now, view);
+        for topic in &view.topics {
+            if let Some(count) = self.spaces.partition_count(&topic.name) {
+                self.placement.publish(&topic.name, count.get());
+            }
         }
+        self.leave_gone();
         if self.spaces.is_complete() {
             self.inquiry.pause = PAUSE_MIN;
         }

@@ -2,7 +2,8 @@
 //!
 //! Order of precedence: batches in doubt and refused ones (they are older), then those that are held for their
 //! partition or their topic, then new ones. A partition whose leader is away, slow or silent gets nothing new and
-//! holds nothing up, nor does a topic that takes nothing: only what must go there waits.
+//! holds nothing up, nor does a topic that takes nothing (for longer than a moment, where it has a leader): only what
+//! must go there waits.
 
 use crate::config::TargetMode;
 use crate::ids::EndpointId;
@@ -13,14 +14,12 @@ use crate::pipeline::placement::place;
 use crate::pipeline::sender::Sender;
 use crate::pipeline::sender::connection::Connection;
 use crate::pipeline::sender::flights::Flight;
+use crate::pipeline::sender::parked::HELD_MAX;
 use crate::pipeline::sender::payload::Payload;
 use crate::pipeline::sender::spaces::SpaceId;
 use crate::proto::fleet;
 use crate::spool::Binding;
 use crate::spool::Frame;
-
-/// Batches that may be held for one partition before the spool is read no further.
-const HELD_MAX: usize = 1024;
 
 /// Where a batch may go.
 enum Place {
@@ -43,7 +42,9 @@ impl Sender {
         for topic in self.parked.topics() {
             while self.send_parked(now, &topic) {}
         }
-        while self.send_next(now) {}
+        while self.send_next(now) {
+            self.parked.start_waiting_anew();
+        }
     }
 
     /// Sends batches again that wait for any lane, in receivers mode.
@@ -112,7 +113,10 @@ impl Sender {
 
     /// Sends the next batch of the spools; false where there is none, or no place for it.
     fn send_next(&mut self, now: Moment) -> bool {
-        let Some(next) = self.flights.peek() else { return false };
+        let Some(next) = self.flights.peek() else {
+            self.parked.start_waiting_anew();
+            return false;
+        };
         let frame = next.frame.clone();
         if self.spaces.want_topic(frame.topic()) {
             self.inquiry.refresh_at_once();
@@ -130,7 +134,7 @@ impl Sender {
             return self.park_next(&frame);
         }
         if self.parked.holds(frame.topic()) {
-            return false;
+            return self.puts_next_aside(now, &frame, true) && self.park_next(&frame);
         }
         let token = self.flights.next_token();
         match self.place(now, token, &frame) {
@@ -141,8 +145,12 @@ impl Sender {
                 self.set_out(now, lane, token, id);
                 true
             }
-            Place::Later(Some(partition)) => self.hold_next(&frame, partition),
-            Place::Later(None) => false,
+            Place::Later(Some(partition)) => self.hold_next(now, &frame, partition),
+            // Any receiver takes any batch: where none does, there is none for what comes behind it either.
+            Place::Later(None) if is_fleet => false,
+            Place::Later(None) => {
+                self.puts_next_aside(now, &frame, false) && self.park_next(&frame)
+            }
         }
     }
 
@@ -183,7 +191,7 @@ impl Sender {
             TargetMode::Kafka => {
                 let count = self.spaces.partition_count(frame.topic());
                 let Ok(fixed) = place(frame.partition(), count) else { return Place::Later(None) };
-                fixed
+                fixed.map(|partition| self.spaces.present(frame.topic(), partition))
             }
         };
         let open = self.spaces.open_for(frame.topic(), fixed, frame.record_count());
@@ -210,7 +218,7 @@ impl Sender {
 
     /// Puts the next batch aside until its topic takes it; false where too many are put aside.
     fn park_next(&mut self, frame: &Frame) -> bool {
-        if !self.parked.has_room() {
+        if !self.has_room_aside() {
             return false;
         }
         let Some(next) = self.flights.take_next() else { return false };
@@ -245,11 +253,13 @@ impl Sender {
 
     /// Puts the next batch aside until its partition takes it, so that others need not wait; false
     /// where too many are put aside.
-    fn hold_next(&mut self, frame: &Frame, partition: i32) -> bool {
+    fn hold_next(&mut self, now: Moment, frame: &Frame, partition: i32) -> bool {
+        if self.settings.target.mode == TargetMode::Receivers {
+            return false;
+        }
         let id = self.spaces.of_partition(frame.topic(), partition);
-        if self.settings.target.mode == TargetMode::Receivers
-            || self.spaces.get(id).held.len() >= HELD_MAX
-        {
+        let held = self.spaces.get(id).held.len();
+        if held >= HELD_MAX && !self.puts_next_aside(now, frame, held > HELD_MAX) {
             return false;
         }
         let Some(next) = self.flights.take_next() else { return false };

@@ -43,6 +43,7 @@ mod connection;
 mod dispatch;
 mod division;
 mod flights;
+mod gone;
 mod hosts;
 mod lanes;
 mod open;
@@ -339,7 +340,8 @@ impl Sender {
         let own = self.flights.source(OWN);
         let tend = own.filter(|own| !own.reader.is_settled()).map(|_| now.after(TEND_INTERVAL));
         let credentials = self.credentials.poll_timeout();
-        let all = [earliest, resend, asks, resolve, credentials, tend];
+        let aside = self.parked.poll_timeout();
+        let all = [earliest, resend, asks, resolve, credentials, tend, aside];
         all.into_iter().flatten().min().map(|at| {
             // A moment that has passed means at once, but never a spin: time moves by then.
             at.since(now).max(Duration::from_micros(100))

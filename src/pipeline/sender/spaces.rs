@@ -1,23 +1,30 @@
 //! Where a batch may go, and under which sequence numbers.
 //!
 //! Receivers mode has one space for the whole fleet: any receiver takes any batch, so a single one sees gaps. Kafka
-//! mode has a space per topic and partition, each with the broker that leads it. Owns the spaces and the
+//! mode has a space per topic and partition, each with the broker that leads it, and knows which of them are gone
+//! (a topic was deleted and made anew with fewer). Owns the spaces and the
 //! producer id; decides nothing about connections.
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use crate::config::TargetMode;
 use crate::ids::EndpointId;
 use crate::ids::Moment;
 use crate::proto::kafka::client::ClusterView;
+use crate::proto::kafka::client::TopicView;
 use crate::proto::kafka::errors::ErrorCode;
 use crate::proto::kafka::sequence::SequenceSpace;
 
 /// Unresolved batches of the fleet's one space: its windows bound them, this is far above.
 const FLEET_WINDOW: usize = 1 << 16;
+
+/// A partition that is listed no more is gone after so long: until then a broker may only be behind, and what was sent
+/// to the partition may be there.
+const GONE_AFTER: Duration = Duration::from_secs(10);
 
 /// Index of a space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -68,6 +75,10 @@ pub struct Space {
     pub held: VecDeque<u64>,
     /// When a batch was last bound here, counted in bindings: evens out equal partitions.
     pub used_at: u64,
+    /// Since when the cluster lists the topic without this partition.
+    absent_since: Option<Moment>,
+    /// It has done so for long enough.
+    is_gone: bool,
 }
 
 impl Space {
@@ -77,6 +88,12 @@ impl Space {
         if self.held.get(index) != Some(&token) {
             self.held.insert(index, token);
         }
+    }
+
+    /// Whether batches are bound here or held.
+    fn has_batches(&self) -> bool {
+        let unresolved = self.sequences.as_ref().map_or(0, SequenceSpace::unresolved);
+        unresolved > 0 || !self.held.is_empty()
     }
 
     /// Holds a batch no longer.
@@ -182,6 +199,11 @@ impl Spaces {
         }
     }
 
+    /// Batches that are held beyond `allowed` for each partition.
+    pub fn held_beyond(&self, allowed: usize) -> usize {
+        self.list.iter().map(|space| space.held.len().saturating_sub(allowed)).sum()
+    }
+
     /// Whether a batch that was bound before `token` in the same space is unresolved.
     pub fn earlier_unresolved(&self, id: Option<SpaceId>, token: u64) -> bool {
         let sequences = id.and_then(|id| self.list[id.0].sequences.as_ref());
@@ -195,11 +217,8 @@ impl Spaces {
     }
 
     /// Takes over what the cluster says of its partitions.
-    pub fn update(&mut self, view: &ClusterView) {
+    pub fn update(&mut self, now: Moment, view: &ClusterView) {
         for topic in &view.topics {
-            if let Some(count) = NonZeroU32::new(topic.partitions.len() as u32) {
-                self.partition_counts.insert(topic.name.clone(), count);
-            }
             for partition in &topic.partitions {
                 let id = self.of_partition(&topic.name, partition.index);
                 let is_led = partition.error == ErrorCode::None
@@ -207,8 +226,57 @@ impl Spaces {
                 let space = &mut self.list[id.0];
                 space.leader = partition.leader.filter(|_| is_led).map(broker_endpoint);
                 space.leader_epoch = partition.leader_epoch;
+                space.absent_since = None;
+                space.is_gone = false;
+            }
+            self.note_absent(now, topic);
+        }
+    }
+
+    /// Notes which partitions a topic has no more, and how many it has. A list that is empty or comes with an error
+    /// says nothing of that.
+    fn note_absent(&mut self, now: Moment, topic: &TopicView) {
+        let Some(count) = NonZeroU32::new(topic.partitions.len() as u32) else { return };
+        if topic.error != ErrorCode::None {
+            return;
+        }
+        let is_beyond = |partition: i32| u32::try_from(partition).is_ok_and(|it| it >= count.get());
+        let mut some_may_be_there = false;
+        for space in self.list.iter_mut().filter(|space| space.topic == topic.name) {
+            if is_beyond(space.partition)
+                && topic.partitions.iter().all(|listed| listed.index != space.partition)
+            {
+                space.leader = None;
+                let since = *space.absent_since.get_or_insert(now);
+                space.is_gone = now.since(since) >= GONE_AFTER;
+                some_may_be_there |= !space.is_gone;
             }
         }
+        // Keys go where they went for as long as that may be right.
+        let known = self.partition_counts.get(&topic.name);
+        if !some_may_be_there || known.is_none_or(|known| *known < count) {
+            self.partition_counts.insert(topic.name.clone(), count);
+        }
+    }
+
+    /// Where a batch goes that was meant for a partition: there, or, where that is gone, to the one whose number is
+    /// the remainder. That is the keys' own one where the old count is a multiple of the new one.
+    pub fn present(&self, topic: &str, partition: i32) -> i32 {
+        let space = self.by_partition.get(&(topic.to_owned(), partition));
+        let is_gone = space.is_some_and(|id| self.list[id.0].is_gone);
+        match self.partition_count(topic) {
+            Some(count) if is_gone => (partition.unsigned_abs() % count).cast_signed(),
+            Some(_) | None => partition,
+        }
+    }
+
+    /// The spaces of partitions that are gone and that batches wait for.
+    pub fn gone(&self) -> Vec<SpaceId> {
+        let is_left = |id: &SpaceId| {
+            let space = &self.list[id.0];
+            space.is_gone && space.has_batches()
+        };
+        self.ids().filter(is_left).collect()
     }
 
     /// Whether every topic asked for can be written.
@@ -220,11 +288,7 @@ impl Spaces {
 
     /// The leaders, or the lack of one, of the partitions that batches wait for.
     pub fn awaited_leaders(&self) -> impl Iterator<Item = Option<EndpointId>> {
-        let has_batches = |space: &&Space| {
-            let unresolved = space.sequences.as_ref().map_or(0, SequenceSpace::unresolved);
-            unresolved > 0 || !space.held.is_empty()
-        };
-        self.list.iter().filter(has_batches).map(|space| space.leader)
+        self.list.iter().filter(|space| space.has_batches()).map(|space| space.leader)
     }
 
     /// Whether a new batch of `records` records may be bound in this space now.
@@ -262,6 +326,8 @@ impl Spaces {
             is_stopped: false,
             held: VecDeque::new(),
             used_at: 0,
+            absent_since: None,
+            is_gone: false,
         });
         id
     }
@@ -287,3 +353,6 @@ pub fn is_host(endpoint: EndpointId) -> bool {
 
 /// Set in the endpoints of bootstrap servers.
 const BOOTSTRAP: u32 = 1 << 31;
+
+#[cfg(test)]
+mod tests;

@@ -52,6 +52,17 @@ impl Fleet {
         Some(Self::lane_id(index))
     }
 
+    /// The lanes whose windows would let in a batch of so many bytes now, wherever it has to go.
+    pub fn lanes_with_room(&self, bytes: u32) -> impl Iterator<Item = LaneId> {
+        let ready = self.lanes.iter().enumerate().filter(move |(_, lane)| {
+            let candidate = lane.target.and_then(|target| self.candidates.get(&target));
+            lane.phase == Phase::Ready
+                && lane.has_room(&self.options, bytes)
+                && candidate.is_some_and(Candidate::has_room)
+        });
+        ready.map(|(index, _)| Self::lane_id(index))
+    }
+
     /// Lets a lane that has become ready join the others instead of catching up with them.
     pub(super) fn join_recent(&mut self, index: usize) {
         let now = self.now;
