@@ -38,7 +38,7 @@ fn a_restart_on_a_large_backlog() {
     let megabytes = scaled(1_024, 10 * 1_024);
     let row = Row::begin("18", "restart on a backlog", 1, 5);
     let (mut tally, mut ready_max, mut resident_max) = (Tally::default(), 0, 0);
-    for run in 0..row.runs() {
+    for _ in 0..row.runs() {
         let (verdict, ready, resident) = restart_on(megabytes);
         tally += verdict;
         ready_max = ready.max(ready_max);

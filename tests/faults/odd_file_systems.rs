@@ -67,7 +67,7 @@ fn kills_on_file_systems_of_all_kinds() {
 fn a_read_only_disk_at_the_start_is_used_when_it_can_be() {
     let row = Row::begin("30", "read-only at the start", 1, 20);
     let mut delivered = 0;
-    for run in 0..row.runs() {
+    for _ in 0..row.runs() {
         let Some(mount) = Mount::new(Kind::Ext4) else { continue };
         mount.remount("ro");
         let site = Site::new();

@@ -14,7 +14,6 @@ use crate::support::application::Application;
 use crate::support::application::CLOSE_SECONDS;
 use crate::support::lasting_address;
 use crate::support::oracle::Tally;
-use crate::support::random::Random;
 use crate::support::site::Site;
 use crate::support::wait;
 
@@ -91,7 +90,6 @@ const NOTHING: Order = Order { at: 0, errno: 0, is_forever: false };
 #[test]
 fn the_nth_call_fails() {
     let row = Row::begin("8+10", "the n-th system call fails", 120, 2_000);
-    let mut random = row.random(u64::MAX);
     let (mut tally, mut sites) = (Tally::default(), 0);
     let kinds = [("none", "mmap"), ("batch", "mmap"), ("batch", "file"), ("50ms", "file")];
     let counts = kinds.map(|(sync, store)| run(&NOTHING, sync, store, true).1.len() as u64);
@@ -159,7 +157,6 @@ fn a_segments_name_is_durable_before_its_first_group() {
 #[test]
 fn the_tail_is_synced_when_nobody_commits_any_more() {
     let site = Site::new();
-    let mut random = Random::seeded("the_tail_is_synced_when_nobody_commits_any_more");
     let address = lasting_address();
     let dir = site.spool_dir();
     let options = format!(
