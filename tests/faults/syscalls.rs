@@ -124,7 +124,7 @@ fn row_is_short(sites: u64) -> bool {
 fn a_segments_name_is_durable_before_its_first_group() {
     let row = Row::begin("6", "directory entries are synced", 1, 10);
     let (mut tally, mut names) = (Tally::default(), 0);
-    for number in 0..row.runs() {
+    for _ in 0..row.runs() {
         for store in ["mmap", "file"] {
             let (verdict, calls) = run(&NOTHING, "batch", store, true);
             tally += verdict;
