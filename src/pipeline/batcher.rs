@@ -248,10 +248,14 @@ impl Batcher {
 
     fn report_losses(&mut self) {
         let ticks = self.clock.ticks();
-        let reports = self.links.handover.losses().report(&mut self.slice, ticks);
+        let counters = &self.links.counters.batch;
+        // What was drained and is not committed comes first, but for what was malformed.
+        let pending = counters.drained.value().saturating_sub(counters.committed.value());
+        let first_number = self.writer.next_record()..=self.writer.next_record() + pending;
+        let reports = self.links.handover.losses().report(&mut self.slice, ticks, first_number);
         self.reported_at = Some(self.clock.moment());
-        self.links.counters.batch.drained.add(u64::from(reports));
-        self.links.counters.batch.loss_reports.add(u64::from(reports));
+        counters.drained.add(u64::from(reports));
+        counters.loss_reports.add(u64::from(reports));
     }
 
     /// How long ago the slice's first record was logged.

@@ -2,9 +2,12 @@
 //!
 //! A batch that was given up leaves a hole in the record numbers. The next group carries a record of
 //! our own that names it, so that `verify` and every reader know the hole for what it is. Ranges of one
-//! cause that touch are merged, and a range that grew is reported again as a whole: so the latest report
-//! holds even where an earlier one was itself given up. Bounded: beyond [`RANGES_MAX`] the oldest range
-//! is reported no more. Losses of adopted slots are reported too, under the instance that logged the records.
+//! cause that touch are merged, and a range that grew is reported again as a whole. A report is a record like others: where
+//! it may be among records that are lost later, what it said is news again. Bounded: beyond [`RANGES_MAX`] the oldest
+//! range is reported no more. Losses of adopted slots are reported too, under the instance that logged the records.
+
+use std::ops::Range;
+use std::ops::RangeInclusive;
 
 use crate::ids::InstanceId;
 use crate::ids::StreamId;
@@ -68,11 +71,19 @@ impl Loss {
     }
 }
 
+/// Whether a range is to be reported.
+#[derive(Debug, PartialEq, Eq)]
+enum News {
+    Untold,
+    /// By a record of our own that has one of these numbers.
+    Told(Range<u64>),
+}
+
 /// The losses of one process and of the slots that it adopted, merged, and which of them are news.
 #[derive(Debug)]
 pub struct Losses {
     own: InstanceId,
-    ranges: Vec<(Loss, bool)>,
+    ranges: Vec<(Loss, News)>,
     /// Where the last range of our own ends that is remembered no more.
     forgotten_end: u64,
 }
@@ -85,6 +96,15 @@ impl Losses {
 
     /// Notes a loss.
     pub fn add(&mut self, mut loss: Loss) {
+        if loss.instance == self.own {
+            let is_lost =
+                |told: &Range<u64>| told.start < loss.end() && loss.first_record < told.end;
+            for (_, news) in &mut self.ranges {
+                if matches!(news, News::Told(told) if is_lost(told)) {
+                    *news = News::Untold;
+                }
+            }
+        }
         self.ranges.retain(|(known, _)| {
             let touches = (known.instance, known.cause) == (loss.instance, loss.cause)
                 && known.first_record <= loss.end()
@@ -102,7 +122,7 @@ impl Losses {
                 self.forgotten_end = self.forgotten_end.max(oldest.end());
             }
         }
-        self.ranges.push((loss, true));
+        self.ranges.push((loss, News::Untold));
     }
 
     /// Why the record of our own with this number was lost, if it was and is remembered.
@@ -120,14 +140,21 @@ impl Losses {
 
     /// Whether there is something to report.
     pub fn is_news(&self) -> bool {
-        self.ranges.iter().any(|(_, is_news)| *is_news)
+        self.ranges.iter().any(|(_, news)| *news == News::Untold)
     }
 
-    /// Appends a record for each range that is news; says how many.
-    pub fn report(&mut self, slice: &mut Slice, ticks: u64) -> u32 {
+    /// Appends a record for each range that is news; says how many. The number of the first of them will be in
+    /// `first_number`, which may be too large, never too small.
+    pub fn report(
+        &mut self,
+        slice: &mut Slice,
+        ticks: u64,
+        first_number: RangeInclusive<u64>,
+    ) -> u32 {
+        let told = *first_number.start()..first_number.end() + RANGES_MAX as u64;
         let mut reports = 0;
-        for (loss, is_news) in self.ranges.iter_mut().filter(|(_, is_news)| *is_news) {
-            *is_news = false;
+        for (loss, news) in self.ranges.iter_mut().filter(|(_, news)| *news == News::Untold) {
+            *news = News::Told(told.clone());
             reports += 1;
             let body = format!(
                 "logdrive: {} records from number {} of {} were lost ({})",
@@ -166,7 +193,7 @@ mod tests {
 
     fn reported(losses: &mut Losses) -> Vec<(u64, u64)> {
         let mut slice = Slice::default();
-        let reports = losses.report(&mut slice, 1);
+        let reports = losses.report(&mut slice, 1, 1_000..=1_100);
         assert_eq!(slice.records(), reports);
         let values = slice.encoded_records().map(|bytes| {
             let record = RecordView::parse(bytes).unwrap();
@@ -191,6 +218,26 @@ mod tests {
         losses.add(Loss { cause: Cause::Damaged, ..loss(25, 1) });
         losses.add(Loss { instance: InstanceId([2; 16]), ..loss(25, 1) });
         assert_eq!(reported(&mut losses), [(25, 1), (25, 1)], "other causes, other instances");
+    }
+
+    #[test]
+    fn what_a_lost_report_said_is_news_again() {
+        let mut losses = Losses::new(InstanceId([1; 16]));
+        let other = Loss { instance: InstanceId([2; 16]), ..loss(7, 1) };
+        let damage =
+            |first_record, count| Loss { cause: Cause::Damaged, ..loss(first_record, count) };
+        losses.add(loss(0, 10));
+        losses.add(other);
+        assert_eq!(reported(&mut losses), [(0, 10), (7, 1)]);
+        losses.add(damage(900, 100));
+        assert_eq!(reported(&mut losses), [(900, 100)], "before the report");
+        losses.add(damage(1_100 + RANGES_MAX as u64, 5));
+        assert_eq!(reported(&mut losses), [(1_164, 5)], "behind it");
+        losses.add(Loss { instance: InstanceId([2; 16]), ..damage(1_050, 1) });
+        assert_eq!(reported(&mut losses), [(1_050, 1)], "numbers of another instance");
+        losses.add(damage(1_163, 1));
+        let told = reported(&mut losses);
+        assert!(told.contains(&(0, 10)) && told.contains(&(7, 1)), "{told:?}");
     }
 
     #[test]

@@ -276,6 +276,8 @@ class Cluster:
                 self.quota(*arguments)
             case "leaders":
                 topic, number = arguments
+                # A busy cluster may not answer in time.
+                self.wait(lambda: self.partitions(topic), f"{topic} is not described")
                 leaders = [one.leader for one in self.partitions(topic).values()]
                 return f" {leaders.count(int(number))}"
             case "await":
