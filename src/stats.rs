@@ -4,6 +4,7 @@
 //! survive a crash is not counted here: it is derived from ring positions and frame states (I2).
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
@@ -63,6 +64,21 @@ pub struct BatchCounters {
     pub dead_letters_lost: Counter,
     /// Panics of our threads that were caught.
     pub panics: Counter,
+}
+
+impl BatchCounters {
+    /// The number that the next record of the open slice will have, where `committed_end` is the next one to be
+    /// committed: what was drained comes first. By the thread that drains and commits.
+    pub fn next_number(&self, committed_end: u64) -> RangeInclusive<u64> {
+        let pending = self.drained.value().saturating_sub(self.committed.value());
+        committed_end..=committed_end + pending
+    }
+
+    /// Records of our own were put into the open slice.
+    pub fn note_reports(&self, reports: u32) {
+        self.drained.add(reports.into());
+        self.loss_reports.add(reports.into());
+    }
 }
 
 /// What became of events beside being told.

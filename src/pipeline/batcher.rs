@@ -247,15 +247,11 @@ impl Batcher {
     }
 
     fn report_losses(&mut self) {
-        let ticks = self.clock.ticks();
-        let counters = &self.links.counters.batch;
-        // What was drained and is not committed comes first, but for what was malformed.
-        let pending = counters.drained.value().saturating_sub(counters.committed.value());
-        let first_number = self.writer.next_record()..=self.writer.next_record() + pending;
-        let reports = self.links.handover.losses().report(&mut self.slice, ticks, first_number);
+        let batch = &self.links.counters.batch;
+        let number = batch.next_number(self.writer.next_record());
+        let mut losses = self.links.handover.losses();
+        batch.note_reports(losses.report(&mut self.slice, self.clock.ticks(), number));
         self.reported_at = Some(self.clock.moment());
-        counters.drained.add(u64::from(reports));
-        counters.loss_reports.add(u64::from(reports));
     }
 
     /// How long ago the slice's first record was logged.

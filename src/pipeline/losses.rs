@@ -2,10 +2,12 @@
 //!
 //! A batch that was given up leaves a hole in the record numbers. The next group carries a record of
 //! our own that names it, so that `verify` and every reader know the hole for what it is. Ranges of one
-//! cause that touch are merged, and a range that grew is reported again as a whole. A report is a record like others: where
-//! it may be among records that are lost later, what it said is news again. Bounded: beyond [`RANGES_MAX`] the oldest
-//! range is reported no more. Losses of adopted slots are reported too, under the instance that logged the records.
+//! cause that touch are merged, and a range that grew is reported again as a whole. A report is a record like
+//! others: where it may be among records that are lost later, what it said is news again. Bounded: beyond
+//! [`RANGES_MAX`] the oldest range is reported no more. Losses of adopted slots are reported too, under the instance
+//! that logged the records. A relay also asks for the causes, of more ranges: [`CAUSES_MAX`].
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::ops::RangeInclusive;
 
@@ -22,6 +24,10 @@ use crate::spool::DropReason;
 pub const LOSS_NAME: &str = "logdrive.loss";
 /// Ranges that are remembered to be merged with later ones.
 const RANGES_MAX: usize = 64;
+
+/// Ranges of our own whose cause is remembered, about 1 MiB: a producer may ask a relay for its batch late, when
+/// many others were refused. Whose cause is forgotten has to be sent again, though it may have been delivered.
+const CAUSES_MAX: usize = 1 << 14;
 
 /// The number of the cause [`Cause::Damaged`]; below are the spool's drop reasons.
 const DAMAGED: u32 = spool::DROP_REASONS_MAX as u32;
@@ -84,19 +90,22 @@ enum News {
 pub struct Losses {
     own: InstanceId,
     ranges: Vec<(Loss, News)>,
-    /// Where the last range of our own ends that is remembered no more.
+    /// By the first number of a range of our own: its end, and why it was lost. They do not overlap.
+    causes: BTreeMap<u64, (u64, Cause)>,
+    /// Where the last range of our own ends whose cause is remembered no more.
     forgotten_end: u64,
 }
 
 impl Losses {
     /// None yet of the process whose slot has this instance.
     pub fn new(own: InstanceId) -> Self {
-        Self { own, ranges: Vec::new(), forgotten_end: 0 }
+        Self { own, ranges: Vec::new(), causes: BTreeMap::new(), forgotten_end: 0 }
     }
 
     /// Notes a loss.
     pub fn add(&mut self, mut loss: Loss) {
         if loss.instance == self.own {
+            self.note_cause(&loss);
             let is_lost =
                 |told: &Range<u64>| told.start < loss.end() && loss.first_record < told.end;
             for (_, news) in &mut self.ranges {
@@ -117,20 +126,37 @@ impl Losses {
             !touches
         });
         if self.ranges.len() == RANGES_MAX {
-            let (oldest, _) = self.ranges.remove(0);
-            if oldest.instance == self.own {
-                self.forgotten_end = self.forgotten_end.max(oldest.end());
-            }
+            self.ranges.remove(0);
         }
         self.ranges.push((loss, News::Untold));
     }
 
+    fn note_cause(&mut self, loss: &Loss) {
+        let (first, mut end) = (loss.first_record, loss.end());
+        while let Some((&within, &(its_end, _))) = self.causes.range(first..end).next() {
+            self.causes.remove(&within);
+            end = end.max(its_end);
+        }
+        match self.causes.range_mut(..first).next_back() {
+            Some((_, (before, cause))) if *cause == loss.cause && *before >= first => {
+                *before = end.max(*before);
+            }
+            Some((_, (before, _))) if *before >= end => {}
+            Some(_) | None => {
+                self.causes.insert(first, (end, loss.cause));
+            }
+        }
+        if self.causes.len() > CAUSES_MAX
+            && let Some((_, (oldest_end, _))) = self.causes.pop_first()
+        {
+            self.forgotten_end = self.forgotten_end.max(oldest_end);
+        }
+    }
+
     /// Why the record of our own with this number was lost, if it was and is remembered.
     pub fn cause_of(&self, number: u64) -> Option<Cause> {
-        let losses = self.ranges.iter().map(|(loss, _)| loss);
-        let own = losses.filter(|loss| loss.instance == self.own);
-        let mut of_it = own.filter(|loss| (loss.first_record..loss.end()).contains(&number));
-        of_it.next().map(|loss| loss.cause)
+        let (_, (end, cause)) = self.causes.range(..=number).next_back()?;
+        (number < *end).then_some(*cause)
     }
 
     /// Whether the record of our own with this number is known to be lost only if [`Losses::cause_of`] says so.
@@ -243,13 +269,28 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_what_is_forgotten_is_known() {
         let mut losses = Losses::new(InstanceId([1; 16]));
-        (0..1000).for_each(|number| losses.add(loss(number * 2, 1)));
+        let count = CAUSES_MAX as u64 + 1_000;
+        (0..count).for_each(|number| losses.add(loss(number * 2, 1)));
         assert_eq!(reported(&mut losses).len(), RANGES_MAX);
-        let first_remembered = 2 * (1000 - RANGES_MAX as u64);
+        let first_remembered = 2 * (count - CAUSES_MAX as u64);
         assert!(!losses.remembers(first_remembered - 2) && losses.remembers(first_remembered));
         assert_eq!(losses.cause_of(first_remembered - 2), None);
         assert_eq!(losses.cause_of(first_remembered), Some(Cause::Dropped(DropReason::Quota)));
         assert_eq!(losses.cause_of(first_remembered + 1), None);
+    }
+
+    #[test]
+    fn the_cause_of_a_number_is_known_however_its_range_came_about() {
+        let mut losses = Losses::new(InstanceId([1; 16]));
+        for (first, count) in [(10, 5), (15, 5), (30, 2), (40, 2), (28, 20), (12, 3)] {
+            losses.add(loss(first, count));
+        }
+        losses.add(Loss { cause: Cause::Damaged, ..loss(60, 1) });
+        let known: Vec<u64> =
+            (0..100).filter(|number| losses.cause_of(*number).is_some()).collect();
+        let expected: Vec<u64> = (10..20).chain(28..48).chain(60..61).collect();
+        assert_eq!(known, expected);
+        assert_eq!(losses.cause_of(60), Some(Cause::Damaged));
     }
 
     #[test]

@@ -36,11 +36,18 @@ fn bound(number: u64, binding: &Binding) -> Vec<u8> {
     bytes
 }
 
+/// NOT_LEADER_OR_FOLLOWER: the topic was made a moment ago.
+const NOT_YET: i16 = 6;
+
 /// Error code and offset.
 fn produce(client: &mut Client, batch: &[u8]) -> (i16, i64) {
-    client.send(TOPIC, batch, ACKS_ALL).unwrap();
-    let (_, code, offset) = client.receive().unwrap();
-    (code, offset)
+    loop {
+        client.send(TOPIC, batch, ACKS_ALL).unwrap();
+        let (_, code, offset) = client.receive().unwrap();
+        if code != NOT_YET {
+            return (code, offset);
+        }
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ once all brokers serve. Then it takes commands, one per line, and answers each w
 
     create TOPIC PARTITIONS REPLICAS [NAME=VALUE ...]
     delete TOPIC                  and waits until no broker lists it
+    empty TOPIC                   waits until nothing is in it, also of a former topic of its name
     config TOPIC NAME=VALUE ...   changes a topic's settings
     kill N                        SIGKILL to broker N, counted from 1
     start N                       starts it again and waits until it serves
@@ -32,11 +33,12 @@ import sys
 import tempfile
 import time
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     ConfigResource,
     NewTopic,
+    OffsetSpec,
     ScramCredentialInfo,
     ScramMechanism,
     UserScramCredentialUpsertion,
@@ -228,6 +230,17 @@ class Cluster:
         listed = lambda: topic in self.admin.list_topics(timeout=5).topics
         self.wait(lambda: not listed(), f"{topic} is still there")
 
+    def wait_until_empty(self, topic):
+        def is_empty():
+            newest = {TopicPartition(topic, one): OffsetSpec.latest() for one in self.partitions(topic)}
+            try:
+                found = [one.result(DEADLINE_SECONDS) for one in self.admin.list_offsets(newest).values()]
+            except KafkaException:
+                return False
+            return found and all(one.offset == 0 for one in found)
+
+        self.wait(is_empty, f"{topic} is not empty")
+
     def quota(self, bytes_per_second):
         change = self.java(
             1, "kafka.admin.ConfigCommand", "--bootstrap-server", self.bootstrap, "--alter",
@@ -262,6 +275,8 @@ class Cluster:
                 self.create(*arguments)
             case "delete":
                 self.delete(*arguments)
+            case "empty":
+                self.wait_until_empty(*arguments)
             case "config":
                 self.config(*arguments)
             case "kill":
